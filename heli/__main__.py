@@ -1,0 +1,5 @@
+"""`python -m heli` is the `heli` command."""
+
+from heli.cli.main import main
+
+main()

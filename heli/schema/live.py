@@ -1,0 +1,49 @@
+"""The live feed: what happens to calls at this moment. Best effort; the request log is the truth."""
+
+import datetime
+import enum
+import uuid
+from decimal import Decimal
+
+import msgspec
+
+from heli.schema.request import Request
+
+
+class LiveKind(enum.StrEnum):
+    STARTED = "started"
+    STREAMING = "streaming"
+    FINISHED = "finished"
+
+
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call in flight, as far as it is known."""
+
+    id: uuid.UUID
+    created_at: datetime.datetime
+    provider: str = ""
+    model: str = ""
+    session_id: str = ""
+    session_path: str = ""
+    status: int | None = None
+    time_to_first_token_ms: float | None = None
+    output_tokens_estimate: int | None = None
+    preview: str = ""
+    """The newest words of the reply, or of the question while there is no reply."""
+
+
+class LiveEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of `GET /v1/live`: `call` for started and streaming, `request` for finished."""
+
+    kind: LiveKind
+    call: LiveCall | None = None
+    request: Request | None = None
+
+
+class LiveTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """The feed's status line."""
+
+    in_flight: int
+    today_cost_usd: Decimal
+    spool_records: int | None = None
+    dropped_records: int | None = None
