@@ -1,0 +1,46 @@
+# The commands of this repository; `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev up test check format bench reliability soak clean
+
+HELI := .venv/bin/heli
+export PYTHON
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install:  ## make .venv with what heli needs to run, embedded store included
+	@scripts/setup
+
+dev:  ## the same, and what tests and checks need
+	@scripts/setup --dev
+
+up: install  ## install, then start heli on this machine
+	@$(HELI) up
+
+test: dev  ## run the tests
+	.venv/bin/pytest
+
+check: dev  ## format, lint, types, and who may import whom
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: dev  ## put the code into its format, mend what lint can mend
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+bench: dev  ## measure heli and its peers on this machine (about 15 minutes)
+	.venv/bin/python bench/run.py
+
+reliability: dev  ## the reliability figures at full length (about an hour)
+	HELI_REL_FULL=1 .venv/bin/pytest tests/rel -s
+
+soak: dev  ## an hour of mixed traffic, watching memory, files and threads
+	HELI_REL_FULL=1 HELI_REL_SOAK=1 .venv/bin/pytest tests/rel -s -k soak
+
+clean:  ## remove what the commands above made, but for results
+	rm -rf .venv .uv dist bench/.peers bench/.build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find heli tests bench -name __pycache__ -prune -exec rm -rf {} +
