@@ -52,7 +52,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     capture_max_bytes: int = 32 * 1024 * 1024
     """How much of each body is kept; the rest passes and is counted."""
     allow_targets: list[str] = []
-    """Private targets that may be called: host names, addresses or networks (`10.0.0.0/8`), `:port` optional."""
+    """Private targets that may be called: host names, addresses or networks, such as `10.0.0.0/8`; a port
+    may follow a name or address, `localhost:11434`."""
     drain_timeout_s: float = 30.0
 
 
