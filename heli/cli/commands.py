@@ -1,0 +1,43 @@
+"""The commands of heli: one table from which the group, the help pages and the completion are made.
+
+It imports nothing, so that `heli --help` and a typo are answered before anything is loaded.
+"""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command is found; its module is imported when it is called."""
+
+    section: str
+    summary: str
+    target: str
+    """`module:attribute` below `heli.cli`: a function, or a Typer for a command that has commands."""
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command("Run", "start heli on this machine", "up:up"),
+    "down": Command("Run", "stop it; calls in flight may finish first", "down:down"),
+    "restart": Command("Run", "stop it and start it again in the background", "restart:restart"),
+    "status": Command("Run", "what runs, on which ports, and what waits to be stored", "status:status"),
+    "serve": Command("Run", "run one process alone: gateway, backend or store", "serve:app"),
+    "logs": Command("Look", "list calls, or follow them with --tail", "logs:logs"),
+    "show": Command("Look", "one call: its conversation, tokens, cost and times", "show:show"),
+    "costs": Command("Look", "what was spent, by model, day, user, session, …", "costs:costs"),
+    "config": Command("Set up", "the settings, their values and where these came from", "config:app"),
+    "paths": Command("Set up", "where heli keeps its files", "paths:paths"),
+    "completion": Command("Set up", "print the completion script of a shell", "completion:completion"),
+    "help": Command("Set up", "help on a command, the exit codes or the filters", "help:help_on"),
+}
+"""In the order in which help lists them."""
+
+SHORT_NAMES = {"version": "--version"}
+"""What people also type, and what they mean by it."""
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """`; did you mean …?` when a word is close to a known one, else nothing."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(word, known, n=2)
+    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""

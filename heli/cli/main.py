@@ -1,0 +1,89 @@
+"""The entry point: the one place where errors become a sentence on stderr and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from heli.schema.errors import ExitCode, HeliError
+
+
+def main() -> NoReturn:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what a command line says; every way to end is an exit code."""
+    try:
+        code = _run_command(arguments)
+        sys.stdout.flush()
+    except HeliError as error:
+        code = _tell(error.message, error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        code = _leave_pipe()
+    except SystemExit as end:
+        # Typer turns a broken pipe into exit 1; who asked for `| head` has got what they wanted.
+        code = _leave_pipe() if isinstance(end.__context__, BrokenPipeError) else _code_of(end)
+    except Exception as error:  # noqa: BLE001 - the edge: whatever went wrong, one sentence
+        code = _tell_unexpected(error, arguments)
+    return code
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    from heli.cli import front_page
+
+    page = front_page.answer(arguments)
+    if page is not None:
+        sys.stdout.write(page)
+        return ExitCode.OK
+    from heli.cli.root import invoke
+
+    return invoke(arguments)
+
+
+def _code_of(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else ExitCode.FAILURE
+
+
+def _leave_pipe() -> int:
+    """Nobody reads us any more: end silently, also when Python flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return ExitCode.OK
+
+
+def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
+    from heli.cli.printable import block
+
+    if _wants_traceback():
+        import traceback
+
+        traceback.print_exc()
+    sys.stderr.write(block(f"heli: {message}\n"))
+    if hint:
+        sys.stderr.write(block(f"      {hint}\n"))
+    return code
+
+
+def _tell_unexpected(error: Exception, arguments: Sequence[str]) -> ExitCode:
+    """A bug of ours, or a machine in trouble: the traceback goes to a file, a sentence to the person."""
+    from heli.cli import crash_log
+
+    try:
+        place = f"details are in {crash_log.write(error, arguments)}"
+    except OSError as trouble:
+        place = f"no details could be written ({trouble})"
+    return _tell(
+        f"unexpected {type(error).__name__}: {error}",
+        f"{place}; HELI_DEBUG=1 shows them here",
+        ExitCode.FAILURE,
+    )
+
+
+def _wants_traceback() -> bool:
+    from heli.cli.terminal import is_verbose
+
+    return bool(os.environ.get("HELI_DEBUG")) or is_verbose(2)

@@ -1,0 +1,73 @@
+"""Captured text is data: what could steer a terminal or reorder a line is shown, not sent."""
+
+import unicodedata
+
+_STEERING = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,  # Arabic letter mark
+    *range(0x200B, 0x2010),  # zero-width characters and direction marks
+    *range(0x2028, 0x202F),  # line and paragraph separators, bidi embeddings and overrides
+    *range(0x2060, 0x2070),  # invisible operators, bidi isolates
+    0xFEFF,
+    *range(0xD800, 0xE000),  # lone surrogates cannot even be encoded
+    *range(0xE0000, 0xE0080),  # invisible tag characters
+]
+_KEPT = frozenset({0x200D, 0x200C})
+"""Joiners: part of emoji and of several scripts, and without power over the terminal."""
+
+
+def _picture(code: int) -> str:
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else f"<U+{code:04X}>"
+
+
+_BLOCK = {code: _picture(code) for code in _STEERING if code not in _KEPT and code != 0x0A}
+_BLOCK[0x09] = "    "
+_LINE = _BLOCK | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
+
+
+def block(text: str) -> str:
+    """Text of several lines, harmless; line ends are kept."""
+    return text.replace("\r\n", "\n").translate(_BLOCK)
+
+
+def line(text: str) -> str:
+    """Text as one line, harmless; line ends and tabs become blanks."""
+    return text.translate(_LINE)
+
+
+def cells(text: str) -> int:
+    """How many columns a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def clip(text: str, columns: int) -> str:
+    """At most so many columns, `…` where text was cut."""
+    if cells(text) <= columns:
+        return text
+    if columns <= 0:
+        return ""
+    kept, used = [], 0
+    for character in text:
+        used += _cells(character)
+        if used > columns - 1:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def pad(text: str, columns: int, is_right: bool = False) -> str:
+    """Exactly so many columns: clipped, or filled with blanks."""
+    text = clip(text, columns)
+    blanks = " " * (columns - cells(text))
+    return blanks + text if is_right else text + blanks

@@ -1,0 +1,73 @@
+"""`heli serve`: run one process alone, in the foreground, as on a server of its own."""
+
+from typing import Annotated
+
+import typer
+
+from heli.cli.root import make_app
+from heli.cli.supervisor.process_file import ProcessFile
+from heli.cli.supervisor.services import ports_of
+from heli.schema.settings import Loaded, load_settings
+
+app = make_app(help="Run one process alone, in the foreground: how heli is deployed on many machines.")
+
+
+@app.command()
+def gateway(
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Processes that share the ports.")
+    ] = None,
+) -> int:
+    """The data plane: passes calls on to the providers and keeps a copy of each.
+
+    \b
+    Examples:
+      heli serve gateway
+      heli serve gateway --workers 4
+      HELI_BACKEND__URL=http://backend:8585 heli serve gateway
+
+    It needs no other process: what cannot be delivered waits in its spool folder.
+    """
+    from heli.proxy.gateway.service import run_gateway
+
+    loaded = load_settings(flags={"gateway.workers": workers} if workers else None)
+    with _claim("gateway", loaded):
+        return run_gateway(loaded, loaded.settings.gateway.workers)
+
+
+@app.command()
+def backend() -> int:
+    """Ingest, the REST API and the live feed.
+
+    \b
+    Examples:
+      heli serve backend
+      HELI_STORE__URL=http://heli:secret@clickhouse:8123/heli heli serve backend
+    """
+    from heli.backend.service import run_backend
+
+    loaded = load_settings()
+    with _claim("backend", loaded):
+        return run_backend(loaded)
+
+
+@app.command()
+def store() -> int:
+    """The embedded request log: the ClickHouse engine behind ClickHouse's HTTP interface.
+
+    \b
+    Example:
+      heli serve store
+
+    Not needed where `store.url` names a ClickHouse server.
+    """
+    from heli.backend.store_server import run_store
+
+    loaded = load_settings()
+    with _claim("store", loaded):
+        return run_store(loaded)
+
+
+def _claim(name: str, loaded: Loaded) -> ProcessFile:
+    ports = ports_of(name, loaded.settings)
+    return ProcessFile.claim(loaded.paths.processes, name, ports)

@@ -1,0 +1,52 @@
+"""The files into which the processes' standard error goes: private, and bounded."""
+
+import os
+import shutil
+from pathlib import Path
+
+from heli.schema.paths import make_private
+
+MAX_BYTES = 8 * 1024 * 1024
+KEPT = 2
+"""Older logs: `gateway.log.1` and `gateway.log.2`."""
+
+
+def open_log(folder: Path, name: str) -> tuple[Path, int]:
+    """The log of a process that starts, as a path and a descriptor to append to."""
+    file = make_private(folder) / f"{name}.log"
+    bound(file, MAX_BYTES // 2)
+    return file, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def bound(file: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Move a log that has grown too long out of the way of its writer, who goes on in the emptied file.
+
+    What is written between the copy and the cut is lost; it is a log, and the disk must not fill.
+    """
+    if not file.exists() or file.stat().st_size <= max_bytes:
+        return
+    for number in range(KEPT, 1, -1):
+        older = file.with_name(f"{file.name}.{number - 1}")
+        if older.exists():
+            older.replace(file.with_name(f"{file.name}.{number}"))
+    first = file.with_name(f"{file.name}.1")
+    shutil.copyfile(file, first)
+    first.chmod(0o600)
+    os.truncate(file, 0)
+
+
+def last_complaint(file: Path) -> tuple[str, str]:
+    """The last `heli: message` of a log with its hint line; empty when there is none."""
+    lines = _tail(file).splitlines()
+    for number in range(len(lines) - 1, -1, -1):
+        if lines[number].startswith("heli: "):
+            after = lines[number + 1 : number + 2]
+            hint = after[0].strip() if after and after[0].startswith("      ") else ""
+            return lines[number].removeprefix("heli: "), hint
+    return "", ""
+
+
+def _tail(file: Path, max_bytes: int = 16_384) -> str:
+    with file.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - max_bytes))
+        return stream.read().decode(errors="replace")

@@ -1,0 +1,62 @@
+"""What `heli up` runs: the processes, their ports, and how each says that it is ready."""
+
+import sys
+
+import msgspec
+
+from heli.schema.settings import Settings
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """A health endpoint; any 2xx means ready."""
+
+    host: str
+    port: int
+    path: str
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """One process to supervise."""
+
+    name: str
+    command: list[str]
+    ports: dict[str, int]
+    """`{setting below ports: port}`."""
+    probes: list[Probe]
+    drain_s: float
+    """How long it may take to end after SIGTERM."""
+
+
+NAMES = ("gateway", "backend", "store")
+"""In the order in which they are shown and drained: whoever feeds another one goes first."""
+
+
+def services_of(settings: Settings) -> list[Service]:
+    """The processes that these settings ask for; no store where a ClickHouse server is named."""
+    names = [name for name in NAMES if name != "store" or not settings.store.url]
+    return [_service(name, settings) for name in names]
+
+
+def ports_of(name: str, settings: Settings) -> dict[str, int]:
+    ports = settings.ports
+    if name == "gateway":
+        return {"openai": ports.openai, "anthropic": ports.anthropic, "gateway": ports.gateway}
+    return {name: getattr(ports, name)}
+
+
+def probes_of(name: str, settings: Settings) -> list[Probe]:
+    """Where this process answers when it is ready."""
+    path = {"gateway": "/healthcheck", "backend": "/readyz", "store": "/ping"}[name]
+    host = "127.0.0.1" if name == "store" else settings.host
+    return [Probe(host, port, path) for port in ports_of(name, settings).values()]
+
+
+def _service(name: str, settings: Settings) -> Service:
+    drain_s = settings.gateway.drain_timeout_s + 5 if name == "gateway" else 15.0
+    return Service(
+        name=name,
+        command=[sys.executable, "-P", "-m", "heli", "serve", name],
+        ports=ports_of(name, settings),
+        probes=probes_of(name, settings),
+        drain_s=drain_s,
+    )

@@ -1,0 +1,107 @@
+"""Supervises the processes of one heli until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from heli.cli.supervisor.child import Child
+from heli.cli.supervisor.events import AllReady, Died, Event, Failed, Ready
+from heli.cli.supervisor.log_file import bound, last_complaint
+from heli.cli.supervisor.process_file import ProcessFile
+from heli.cli.supervisor.services import Service
+from heli.schema.errors import ExitCode
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HOPELESS = (ExitCode.USAGE, ExitCode.DENIED, ExitCode.CONFLICT)
+"""A process that ends like this before it was ever ready will not get better by being started again."""
+LOG_CHECK_S = 30.0
+
+
+class Supervisor:
+    """Runs services; tells `report` what happens and keeps the claim's record up to date.
+
+    SIGINT, SIGTERM or SIGHUP drain them one after the other; a second one kills what is left.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        claim: ProcessFile,
+        logs: Path,
+        report: Callable[[Event], None],
+    ) -> None:
+        self._claim = claim
+        self._report = report
+        self._started = time.monotonic()
+        self._stop = asyncio.Event()
+        self._all_ready = False
+        self._failure: Failed | None = None
+        self.children = [Child(service, logs, self._on_event) for service in services]
+        claim.record.children = [child.record for child in self.children]
+
+    async def run(self) -> int:
+        """Supervise until a signal. Raises a `HeliError` when a process cannot run at all."""
+        self._listen()
+        tasks = [asyncio.create_task(child.supervise()) for child in self.children]
+        tasks.append(asyncio.create_task(self._bound_logs()))
+        try:
+            await self._stop.wait()
+            for child in self.children:
+                await child.stop()
+        finally:
+            await self._finish(tasks)
+        if self._failure:
+            raise self._failure.as_error()
+        return ExitCode.OK
+
+    def stop(self) -> None:
+        """Drain; kill when asked a second time."""
+        if self._stop.is_set():
+            for child in self.children:
+                child.kill()
+        self._stop.set()
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self.stop)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Died) and self._is_hopeless(event):
+            return
+        self._report(event)
+        if isinstance(event, Ready) and not self._all_ready and all(c.was_ready for c in self.children):
+            self._all_ready = True
+            self._report(AllReady(time.monotonic() - self._started))
+        self._claim.write()
+
+    def _is_hopeless(self, event: Died) -> bool:
+        child = next(child for child in self.children if child.service.name == event.name)
+        if child.was_ready or child.exit_code not in HOPELESS:
+            return False
+        if not self._failure:
+            message, hint = last_complaint(Path(event.log))
+            self._failure = Failed(
+                message or f"{event.name} cannot run: {event.reason}",
+                hint or f"see {event.log}",
+                child.exit_code,
+            )
+            self.stop()
+        return True
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        for child in self.children:
+            child.kill()
+        tasks[-1].cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_S)
+            for child in self.children:
+                bound(Path(child.record.log))
