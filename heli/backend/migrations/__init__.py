@@ -1,0 +1,1 @@
+"""How the stores come to their present shape, step by step."""

@@ -1,0 +1,160 @@
+"""As much of HTTP/1.1 as ClickHouse's clients speak: requests with a bounded body, answers in one write."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+import httptools
+import msgspec
+
+MAX_BODY = 256 * 1024 * 1024
+MAX_URL = 1024 * 1024
+MAX_HEAD = 65_536
+MAX_WAITING = 8
+REASONS = {
+    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large",
+    500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
+}  # fmt: skip
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class HttpResponse(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+type Handler = Callable[[HttpRequest, asyncio.Event], Awaitable[HttpResponse]]
+"""The event is set when the caller has hung up."""
+
+
+class Connection(asyncio.Protocol):
+    """One caller's connection; requests are answered one after the other."""
+
+    def __init__(self, handler: Handler, open_connections: set["Connection"]) -> None:
+        self._handler = handler
+        self._open = open_connections
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: list[tuple[HttpRequest, bool]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()
+        self._is_closing = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = bytearray()
+        self._head_bytes = 0
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport  # asyncio sets TCP_NODELAY
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
+        self._gone.set()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except _Refused as refusal:
+            self._refuse(refusal.status, str(refusal))
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, _Refused):
+                self._refuse(cause.status, str(cause))
+            else:
+                self._refuse(400, f"this is not HTTP/1.1: {error}")
+
+    # What the parser tells.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > MAX_URL:
+            raise _Refused(400, "the address is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD:
+            raise _Refused(400, "the headers are too long")
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if int(self._headers.get("content-length") or 0) > MAX_BODY:
+            raise _Refused(413, f"the body is longer than {MAX_BODY} bytes")
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+        if len(self._body) > MAX_BODY:
+            raise _Refused(413, f"the body is longer than {MAX_BODY} bytes")
+
+    def on_message_complete(self) -> None:
+        parts = urlsplit(self._url.decode("latin-1"))
+        request = HttpRequest(
+            self._parser.get_method().decode("latin-1"),
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            self._headers,
+            bytes(self._body),
+        )
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._begin()
+        if len(self._waiting) > MAX_WAITING:
+            raise _Refused(503, "too many requests at once on one connection")
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._answer_all())
+
+    # Answers.
+
+    async def _answer_all(self) -> None:
+        while self._waiting and not self._gone.is_set():
+            request, keep_alive = self._waiting.pop(0)
+            response = await self._handler(request, self._gone)
+            self._send(response, keep_alive and not self._is_closing)
+
+    def _send(self, response: HttpResponse, keep_alive: bool) -> None:
+        if self._transport.is_closing():
+            return
+        reason = REASONS.get(response.status, "Error")
+        lines = [f"HTTP/1.1 {response.status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        lines += [f"Content-Length: {len(response.body)}"]
+        lines += ["Connection: Keep-Alive\r\nKeep-Alive: timeout=60" if keep_alive else "Connection: close"]
+        # Head and body in one write: two small packets would wait for each other for 40 ms.
+        self._transport.writelines([("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), response.body])
+        if not keep_alive:
+            self._transport.close()
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._send(HttpResponse(status, text.encode() + b"\n"), keep_alive=False)
+
+    def finish(self) -> None:
+        """Answer what has come in, then close."""
+        self._is_closing = True
+        if self._task is None or self._task.done():
+            self._transport.close()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+
+class _Refused(Exception):  # noqa: N818
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status

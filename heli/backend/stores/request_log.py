@@ -1,0 +1,87 @@
+"""The request log: one row for each request, in ClickHouse or in the embedded engine behind its protocol.
+
+Every read asks for `final=1`, so that a request that was written twice is one row in every count and sum.
+All methods block and may be called from many threads.
+"""
+
+import datetime
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from heli.backend.migrations.clickhouse import migrate
+from heli.backend.stores.clickhouse import ClickHouse
+from heli.backend.stores.log_columns import (
+    COLUMN_TYPES,
+    REQUEST_COLUMNS,
+    LogRow,
+    columns_of,
+    request_from_row,
+)
+from heli.schema.paths import read_or_make_secret
+from heli.schema.settings import Loaded
+
+__all__ = ["REQUEST_COLUMNS", "LogRow", "RequestLog", "open_request_log", "request_from_row"]
+
+TABLE = "request_response_rmt"
+STORE_USER = "heli"
+READ_SETTINGS = {
+    "final": 1,
+    # Rows of one id are in one partition: its month is part of the sorting key.
+    "do_not_merge_across_partitions_select_final": 1,
+    "max_execution_time": 60,
+}
+MILLISECOND = datetime.timedelta(milliseconds=1)
+
+
+class RequestLog:
+    """Insert, look up, select."""
+
+    def __init__(self, server: ClickHouse) -> None:
+        self._server = server
+
+    def insert(self, rows: Sequence[LogRow], token: str) -> None:
+        """Add rows, durably. The same token again adds nothing: it names the batch, whoever sends it.
+
+        Raises `StoreError` when a row cannot be stored, `UnreachableError` when trying again may help.
+        """
+        if rows:
+            settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+            self._server.insert(TABLE, columns_of(rows), COLUMN_TYPES, settings)
+
+    def existing(
+        self, ids: Collection[uuid.UUID], earliest: datetime.datetime, latest: datetime.datetime
+    ) -> set[uuid.UUID]:
+        """Which of these ids are in the log. Only rows created in the given time are looked at."""
+        if not ids:
+            return set()
+        rows = self._server.query(
+            f"SELECT DISTINCT request_id FROM {TABLE}"  # noqa: S608
+            " WHERE request_created_at >= {earliest:DateTime64(3, 'UTC')}"
+            " AND request_created_at <= {latest:DateTime64(3, 'UTC')}"
+            " AND request_id IN {ids:Array(UUID)}",
+            {"earliest": earliest - MILLISECOND, "latest": latest + MILLISECOND, "ids": list(ids)},
+            {"final": 0},
+        )
+        return {row["request_id"] for row in rows}
+
+    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a query, each `{column: value}`. Values go in as `{name:Type}`, never into the text."""
+        return self._server.query(sql, parameters, READ_SETTINGS)
+
+    def ping(self) -> None:
+        """Return if the log can be read; raise `UnreachableError`, `DeniedError` or `StoreError` if not."""
+        self._server.query(f"SELECT 1 FROM {TABLE} LIMIT 0")  # noqa: S608
+
+    def migrate(self) -> None:
+        """Bring the tables up to this heli's version. Safe to repeat, and to break off at any point."""
+        migrate(self._server.query, self._server.command)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def open_request_log(loaded: Loaded) -> RequestLog:
+    """The log that the settings name. Connects at the first use."""
+    password = "" if loaded.settings.store.url else read_or_make_secret(loaded.paths.store_password)
+    return RequestLog(ClickHouse(loaded.settings.store_url, STORE_USER, password))
