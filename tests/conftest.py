@@ -1,0 +1,46 @@
+"""What tests of several parts share: the stand-in provider, and ports that nobody listens on."""
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if (
+    str(ROOT) not in sys.path
+):  # so that `tests.standin` and `tests.rel` can be imported however pytest was started
+    sys.path.insert(0, str(ROOT))
+
+from tests.standin import StandIn, start_standin  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def _standin_process() -> Iterator[StandIn]:
+    with start_standin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(_standin_process: StandIn) -> StandIn:
+    """The stand-in provider with an empty journal; one process serves all tests of a run."""
+    _standin_process.reset()
+    return _standin_process
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """`free_ports(3)` gives three different ports that were free a moment ago."""
+    return find_free_ports
+
+
+def find_free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
