@@ -175,7 +175,16 @@ def _read_file(file: Path) -> Tree:
 
 
 RESERVED_VARIABLES = frozenset(
-    {"HELI_HOME", "HELI_DEBUG", "HELI_PAGER", "HELI_SESSION", "HELI_RUN_ID", "HELI_CRASH_POINT"}
+    {
+        "HELI_HOME",
+        "HELI_DEBUG",
+        "HELI_PAGER",
+        "HELI_SESSION",
+        "HELI_RUN_ID",
+        "HELI_CRASH_POINT",
+        "HELI_FAULT",
+        "HELI_REL_FULL",
+    }
 )
 """`HELI_*` variables that are not settings."""
 

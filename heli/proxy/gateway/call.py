@@ -1,0 +1,504 @@
+"""One call: a caller's request on its way to a provider, and the reply on its way back.
+
+The bytes go first; what is recorded of them comes after, and may fail without the call noticing.
+"""
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from heli.proxy.gateway import faults
+from heli.proxy.gateway.capture import Capture
+from heli.proxy.gateway.framing import BadFraming, Body, NoBody
+from heli.proxy.gateway.headers import mask_url
+from heli.proxy.gateway.heads import HEAD_END, BadHead, ReplyHead, RequestHead, read_reply_head
+from heli.proxy.gateway.identity import id_text, make_id, request_id, take_key
+from heli.proxy.gateway.recorder import GROW_BYTES
+from heli.proxy.gateway.replies import error_reply
+from heli.proxy.gateway.targets import Target, TargetRefusedError
+from heli.proxy.gateway.upstream import UpstreamConnection
+from heli.schema.exchange import Listener, Outcome
+
+if TYPE_CHECKING:
+    from heli.proxy.gateway.caller import CallerConnection
+
+MOST_REPLAYED = 1024 * 1024
+"""A request up to this size is kept until the first byte of the reply, in case it must be sent again."""
+REPEAT_WITHIN_S = 1.0
+"""A resting connection that closes so soon after a request never carried it."""
+
+
+class Call:
+    """The state of one exchange."""
+
+    __slots__ = (
+        "caller",
+        "capture",
+        "connecting",
+        "head",
+        "id",
+        "is_held",
+        "is_over",
+        "is_recorded",
+        "is_tunnel",
+        "reply_body",
+        "reply_buffer",
+        "reply_head",
+        "request_body",
+        "sent_at",
+        "target",
+        "touched",
+        "unsent",
+        "upstream",
+    )
+
+    def __init__(self, caller: "CallerConnection", head: RequestHead, started_ns: int) -> None:
+        self.caller = caller
+        self.head = head
+        self.is_recorded = caller.listener is not None
+        self.is_over = False
+        self.is_held = False
+        """The provider reads slower than the caller sends."""
+        self.is_tunnel = False
+        """The connection was upgraded: bytes pass both ways until somebody hangs up."""
+        self.request_body: Body = head.body()
+        self.reply_body: Body | None = None
+        """Known once the head of the reply has come."""
+        self.reply_buffer = b""
+        self.reply_head: ReplyHead | None = None
+        self.target: Target | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        self.unsent: list[bytes] | None = []
+        """The request so far, for as long as it may have to be sent (again)."""
+        self.sent_at = 0.0
+        self.touched = caller.gateway.now
+        """When bytes last came from either side, by the coarse clock."""
+        self.id = make_id()
+        self.capture: Capture | None = None
+        if self.is_recorded:
+            self._identify(started_ns)
+
+    def _identify(self, started_ns: int) -> None:
+        """Find out who calls. A failure costs the recording, never the call."""
+        gateway, head = self.caller.gateway, self.head
+        now_ns = time.time_ns()
+        since_us = max(0, now_ns - started_ns) // 1000
+        try:
+            if faults.ARMED:
+                faults.strike("identify")
+            self.id = request_id(head)
+            capture = Capture(
+                self.id,
+                started_ns,
+                time.perf_counter_ns() // 1000 - since_us,
+                self.caller.listener or Listener.GATEWAY,
+                self.caller.peer,
+                gateway.settings.gateway.capture_max_bytes,
+            )
+            capture.key_digest = take_key(head)
+            capture.request_headers = head.captured
+            capture.method = head.method.decode("ascii")
+            capture.path = mask_url(head.target).decode("latin-1")
+            self.capture = capture
+            gateway.recorder.begin(capture)
+        except Exception:
+            gateway.own_fault("identify")
+            gateway.counters.calls_unrecorded += 1
+
+    # The request.
+
+    def begin(self, rest: bytes) -> int:
+        """Send the call off, with the first bytes of its body; return how many of them it took."""
+        gateway = self.caller.gateway
+        try:
+            self.target = gateway.target_of(self.caller, self.head)
+        except TargetRefusedError as refused:
+            gateway.counters.targets_refused += 1
+            self.refuse(refused)
+            return len(rest)
+        if self.capture is not None:
+            self.capture.origin = self.target.origin
+        taken = 0
+        parts = [self._request_head(self.target)]
+        if rest and not self.request_body.is_done:
+            try:
+                taken = self.request_body.take(rest)
+            except BadFraming as bad:
+                self.fail(HTTPStatus.BAD_REQUEST, Outcome.REFUSED, f"the request's body is broken: {bad}")
+                return len(rest)
+            parts.append(rest if taken == len(rest) else rest[:taken])
+            self._capture_request(parts[1])
+        if self.request_body.is_done:
+            self._request_ended()
+        self.unsent = parts
+        upstream = gateway.pool.take(self.target) if self._may_reuse() else None
+        if upstream is not None:
+            self._attach(upstream)
+        else:
+            self.connecting = gateway.loop.create_task(self._connect(self.target))
+        return taken
+
+    def _may_reuse(self) -> bool:
+        """A request too big to be kept must not risk a connection that may be closing."""
+        length = self.head.content_length
+        return (length is None or length <= MOST_REPLAYED) and not self.head.upgrade
+
+    def _request_head(self, target: Target) -> bytes:
+        head = self.head
+        lines = head.lines
+        host = target.host_header
+        lines[head.host_line] = (lines[head.host_line] or b"Host") + b": " + host
+        first = b"%b %b %b" % (head.method, head.target, head.version)
+        if self._asks_for_upgrade():
+            return b"\r\n".join(
+                [first, *lines, b"Connection: Upgrade", b"Upgrade: " + head.upgrade, b"", b""]
+            )
+        return b"\r\n".join([first, *lines, b"", b""])
+
+    def _asks_for_upgrade(self) -> bool:
+        """Only WebSocket: other upgrades concern the caller's own hop."""
+        return b"websocket" in self.head.upgrade and b"upgrade" in self.head.connection
+
+    def request_received(self, data: bytes) -> int:
+        """More of the request's body; return how much of `data` belonged to it."""
+        self.touched = self.caller.gateway.now
+        try:
+            taken = self.request_body.take(data)
+        except BadFraming as bad:
+            self.fail(HTTPStatus.BAD_REQUEST, Outcome.CLIENT_ABORTED, f"the request's body is broken: {bad}")
+            return len(data)
+        if taken != len(data):
+            data = data[:taken]
+        upstream = self.upstream
+        if upstream is not None:
+            upstream.transport.write(data)
+        if self.unsent is not None:
+            self.unsent.append(data)
+            self._bound_unsent()
+        self._capture_request(data)
+        if self.request_body.is_done:
+            self._request_ended()
+        return taken
+
+    def _bound_unsent(self) -> None:
+        """Keep what may have to be sent again within bounds; wait for the connection if there is none."""
+        if self.unsent is None or sum(map(len, self.unsent)) <= MOST_REPLAYED:
+            return
+        if self.upstream is not None:
+            self.unsent = None
+        else:
+            self.caller.stop_reading()
+
+    def _capture_request(self, data: bytes) -> None:
+        capture = self.capture
+        if capture is None:
+            return
+        try:
+            capture.request_part(data)
+            if capture.is_opened or capture.request.pending > GROW_BYTES:
+                self._grown(capture)
+        except Exception:
+            self._lose_capture("capture_request")
+
+    def _request_ended(self) -> None:
+        if self.capture is not None:
+            self.capture.request_end_us = self.capture.now_us()
+
+    # The connection to the provider.
+
+    async def _connect(self, target: Target) -> None:
+        gateway = self.caller.gateway
+        try:
+            upstream = await gateway.pool.connect(target)
+        except TargetRefusedError as refused:
+            gateway.counters.targets_refused += 1
+            self.refuse(refused)
+        except TimeoutError:
+            self.fail(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                Outcome.TIMEOUT,
+                f"{target.origin} did not accept a connection in time",
+            )
+        except OSError as error:
+            self.fail(
+                HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"{target.origin} cannot be reached: {error}"
+            )
+        else:
+            self.connecting = None
+            if self.is_over:
+                upstream.abort()
+            elif upstream.is_lost:
+                self.fail(HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"{target.origin} hung up at once")
+            else:
+                self._attach(upstream)
+
+    def _attach(self, upstream: UpstreamConnection) -> None:
+        """Send what there is of the request on a connection."""
+        self.upstream = upstream
+        upstream.call = self
+        self.sent_at = self.caller.gateway.loop.time()
+        parts = self.unsent or []
+        upstream.transport.writelines(parts)
+        if not upstream.was_used:
+            self.unsent = None
+            self.caller.go_on_reading()
+
+    def upstream_lost(self, error: Exception | None) -> None:
+        """The provider ended the connection while it carried this call."""
+        upstream, self.upstream = self.upstream, None
+        if self.is_over:
+            return
+        reply_body = self.reply_body
+        if self.is_tunnel:
+            self._end_tunnel(Outcome.UPSTREAM_ERROR if error else Outcome.COMPLETE, error)
+        elif reply_body is not None:
+            if reply_body.ends_with_connection and error is None:
+                self._reply_ended(b"")
+            else:
+                self._break_off(
+                    Outcome.UPSTREAM_ERROR, f"the reply broke off: {error or 'the connection ended'}", error
+                )
+        elif upstream is not None and upstream.was_used and self._may_repeat():
+            self.caller.gateway.counters.calls_repeated += 1
+            assert self.target is not None
+            self.connecting = self.caller.gateway.loop.create_task(self._connect(self.target))
+        else:
+            origin = self.target.origin if self.target else "the provider"
+            self.fail(
+                HTTPStatus.BAD_GATEWAY,
+                Outcome.UPSTREAM_ERROR,
+                f"{origin} ended the connection without a reply" + (f": {error}" if error else ""),
+            )
+
+    def _may_repeat(self) -> bool:
+        """The connection was resting and closed under the request: nobody has acted on it."""
+        elapsed = self.caller.gateway.loop.time() - self.sent_at
+        return self.unsent is not None and not self.reply_buffer and elapsed < REPEAT_WITHIN_S
+
+    def upstream_is_full(self) -> None:
+        self.is_held = True
+        self.caller.stop_reading()
+
+    def upstream_has_room(self) -> None:
+        self.is_held = False
+        self.touched = self.caller.gateway.now
+        self.caller.go_on_reading()
+
+    # The reply.
+
+    def reply_received(self, data: bytes) -> None:
+        """Bytes from the provider."""
+        self.touched = self.caller.gateway.now
+        if self.reply_body is not None:
+            self._pass_reply(data, b"")
+        elif self.is_tunnel:
+            self.caller.transport.write(data)
+            self._capture_reply(data)
+        else:
+            self._read_reply_head(data)
+
+    def _read_reply_head(self, data: bytes) -> None:
+        if self.reply_buffer:
+            data = self.reply_buffer + data
+        end = data.find(HEAD_END)
+        if end < 0:
+            if len(data) > self.caller.gateway.settings.gateway.max_head_bytes * 4:
+                self._bad_reply("its head does not end")
+            self.reply_buffer = data
+            return
+        self.reply_buffer = b""
+        block, rest = data[: end + 4], data[end + 4 :]
+        try:
+            head = read_reply_head(block)
+        except BadHead as bad:
+            self._bad_reply(str(bad))
+            return
+        if head.is_interim:
+            if self.head.version == b"HTTP/1.1":
+                self.caller.transport.write(block)
+            self.unsent = None
+            if rest:
+                self._read_reply_head(rest)
+            return
+        self._start_reply(head, rest)
+
+    def _bad_reply(self, reason: str) -> None:
+        self.fail(
+            HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"the provider's reply is not HTTP: {reason}"
+        )
+
+    def _start_reply(self, head: ReplyHead, rest: bytes) -> None:
+        self.unsent = None
+        self.reply_head = head
+        if self.capture is not None:
+            self.capture.reply_head(head.status, head.captured)
+            if self.capture.is_opened:
+                self.caller.gateway.recorder.grown(self.capture)
+        lines = [head.first_line, *head.lines]
+        if self.is_recorded:
+            lines.append(b"Helicone-Id: " + id_text(self.id))
+            lines.append(b"Helicone-Status: success")
+        if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            if not self._asks_for_upgrade():
+                self.reply_head = None
+                self._bad_reply("it switches protocols, which nobody asked for")
+                return
+            self._start_tunnel(head, lines, rest)
+            return
+        self.reply_body = head.body(self.head.method)
+        if self.head.wants_close or self.reply_body.ends_with_connection:
+            lines.append(b"Connection: close")
+        elif self.head.version == b"HTTP/1.0":
+            lines.append(b"Connection: keep-alive")
+        self._pass_reply(rest, b"\r\n".join([*lines, b"", b""]))
+
+    def _pass_reply(self, data: bytes, head: bytes) -> None:
+        """Pass on a piece of the reply, behind its head if that goes out with it."""
+        body = self.reply_body
+        assert body is not None
+        try:
+            taken = body.take(data)
+        except BadFraming as bad:
+            good = data[: bad.good]
+            self.caller.transport.write(head + good)
+            self._capture_reply(good)
+            self._break_off(Outcome.UPSTREAM_ERROR, f"the reply is broken: {bad}", None)
+            return
+        piece = data if taken == len(data) else data[:taken]
+        self.caller.transport.write(head + piece if head else piece)
+        if piece:
+            self._capture_reply(piece)
+        if body.is_done:
+            self._reply_ended(data[taken:])
+
+    def _capture_reply(self, data: bytes) -> None:
+        capture = self.capture
+        if capture is None:
+            return
+        try:
+            capture.reply_part(data)
+            if capture.is_opened or capture.reply.pending > GROW_BYTES:
+                self._grown(capture)
+        except Exception:
+            self._lose_capture("capture_reply")
+
+    def _grown(self, capture: Capture) -> None:
+        recorder = self.caller.gateway.recorder
+        if capture.request.pending > GROW_BYTES or capture.reply.pending > GROW_BYTES:
+            recorder.flush(capture)
+        else:
+            recorder.grown(capture)
+
+    def _lose_capture(self, point: str) -> None:
+        """Recording failed: go on without, and count it when the call ends."""
+        self.caller.gateway.own_fault(point)
+        if self.capture is not None:
+            self.capture.broken = True
+            self.capture.drop_bodies()
+
+    def _reply_ended(self, extra: bytes) -> None:
+        """The reply is whole. `extra` is what the provider sent behind it, which nobody asked for."""
+        upstream, self.upstream = self.upstream, None
+        head, body = self.reply_head, self.reply_body
+        if upstream is not None and not upstream.is_lost:
+            is_reusable = (
+                head is not None
+                and not head.wants_close
+                and not extra
+                and self.request_body.is_done
+                and not (body is not None and body.ends_with_connection)
+            )
+            if is_reusable:
+                self.caller.gateway.pool.rest(upstream)
+            else:
+                upstream.abort()
+        self._over(Outcome.COMPLETE, None)
+        must_close = self.head.wants_close or (body is not None and body.ends_with_connection)
+        self.caller.call_ended(self, must_close=must_close)
+
+    # Upgraded connections.
+
+    def _start_tunnel(self, head: ReplyHead, lines: list[bytes], rest: bytes) -> None:
+        self.is_tunnel = True
+        self.request_body = NoBody()
+        if self.capture is not None:
+            self.capture.is_websocket = True
+        upgrade = head.upgrade or self.head.upgrade
+        lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade, b"", b""]
+        self.caller.transport.write(b"\r\n".join(lines) + rest)
+        if rest:
+            self._capture_reply(rest)
+        self.caller.tunnel_started()
+
+    def tunnel_received(self, data: bytes) -> None:
+        """Bytes from the caller on an upgraded connection."""
+        self.touched = self.caller.gateway.now
+        if self.upstream is not None:
+            self.upstream.transport.write(data)
+            self._capture_request(data)
+
+    def _end_tunnel(self, outcome: Outcome, error: Exception | None) -> None:
+        self._over(outcome, str(error) if error else None)
+        self.caller.hang_up(reset=error is not None)
+
+    # Ends.
+
+    def caller_left(self, error: Exception | None) -> None:
+        """The caller hung up before the reply was whole."""
+        if self.is_over:
+            return
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            if self.is_tunnel and error is None:
+                upstream.call = None
+                upstream.transport.close()
+            else:
+                upstream.abort()
+        if self.is_tunnel and error is None:
+            self._over(Outcome.COMPLETE, None)
+        else:
+            self._over(Outcome.CLIENT_ABORTED, "the caller hung up" + (f": {error}" if error else ""))
+
+    def refuse(self, refused: TargetRefusedError) -> None:
+        """Answer in the provider's stead: the call may not go where it asks."""
+        self.fail(refused.status, Outcome.REFUSED, str(refused))
+
+    def fail(self, status: HTTPStatus, outcome: Outcome, reason: str) -> None:
+        """End the call for want of a reply: an error of heli's, or a break if the reply had begun."""
+        if self.is_over:
+            return
+        if self.reply_head is not None:
+            self._break_off(outcome, reason, None)
+            return
+        head, body = error_reply(status, reason, self.id if self.is_recorded else None)
+        self.caller.transport.write(head + body)
+        if self.capture is not None:
+            self.capture.reply_head(status.value, [])
+            self._capture_reply(body)
+        self._drop_upstream()
+        self._over(outcome, reason)
+        self.caller.call_ended(self, must_close=True)
+
+    def _break_off(self, outcome: Outcome, reason: str, error: Exception | None) -> None:
+        """End a reply that cannot become whole in a way that no caller can take for its end."""
+        self._drop_upstream()
+        self._over(outcome, reason)
+        body = self.reply_body
+        self.caller.hang_up(reset=error is not None or (body is not None and body.ends_with_connection))
+
+    def _drop_upstream(self) -> None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+
+    def _over(self, outcome: Outcome, reason: str | None) -> None:
+        """The call is over, whichever way: tell the recorder, once."""
+        self.is_over = True
+        self.unsent = None
+        if self.connecting is not None and self.connecting is not asyncio.current_task():
+            self.connecting.cancel()
+        self.connecting = None
+        if self.capture is not None:
+            self.caller.gateway.recorder.end(self.capture, outcome, reason)

@@ -1,0 +1,242 @@
+"""A caller's connection: requests are read from it, one after the other, and replies written to it."""
+
+import asyncio
+import socket
+import struct
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from heli.proxy.gateway.call import Call
+from heli.proxy.gateway.heads import HEAD_END, BadHead, RequestHead, read_request_head
+from heli.proxy.gateway.replies import error_reply, plain_reply
+from heli.schema.exchange import Listener
+
+if TYPE_CHECKING:
+    from heli.proxy.gateway.gateway import Gateway
+
+MOST_PIPELINED = 64 * 1024
+_RESET = struct.pack("ii", 1, 0)
+
+
+class CallerConnection(asyncio.Protocol):
+    """One connection from a program. `listener` is `None` for the log API, which is only passed on."""
+
+    __slots__ = (
+        "buffer",
+        "call",
+        "gateway",
+        "is_gone",
+        "is_leaving",
+        "listener",
+        "peer",
+        "rests_since",
+        "started_ns",
+        "transport",
+        "window_bytes",
+        "window_start",
+    )
+
+    def __init__(self, gateway: "Gateway", listener: Listener | None) -> None:
+        self.gateway = gateway
+        self.listener = listener
+        self.call: Call | None = None
+        self.buffer = b""
+        """What has come and is not dealt with: the beginning of a head, or the next request."""
+        self.peer = ""
+        self.transport: asyncio.Transport
+        self.is_gone = False
+        self.is_leaving = False
+        """Nothing more is read; the connection ends when what was written has gone out."""
+        self.started_ns = 0
+        """When the first byte of the request under way came; 0 between requests."""
+        self.rests_since = gateway.now
+        self.window_start = gateway.now
+        """When the period began in which a body must bring its least number of bytes."""
+        self.window_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        if not self.gateway.admit(self):
+            self.is_leaving = True
+            self.transport.abort()
+            return
+        name = transport.get_extra_info("peername")
+        self.peer = f"{name[0]}:{name[1]}" if name else ""
+
+    def data_received(self, data: bytes) -> None:
+        call = self.call
+        if self.is_leaving:
+            return
+        if call is None:
+            if not self.started_ns:
+                self.started_ns = time.time_ns()
+                self.rests_since = self.gateway.now
+            self._read_head(data)
+        elif call.is_tunnel:
+            call.tunnel_received(data)
+        elif not call.request_body.is_done:
+            self.window_bytes += len(data)
+            taken = call.request_received(data)
+            if taken < len(data):
+                self._keep_for_later(data[taken:])
+        else:
+            self._keep_for_later(data)
+
+    def _keep_for_later(self, data: bytes) -> None:
+        """A next request came before this one was answered."""
+        self.buffer += data
+        if len(self.buffer) > MOST_PIPELINED:
+            self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Let the caller wait: what it sends has nowhere to go yet."""
+        if not self.is_gone and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def go_on_reading(self) -> None:
+        if not self.is_gone and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _read_head(self, data: bytes) -> None:
+        seen = len(self.buffer)
+        if seen:
+            data = self.buffer + data
+        end = data.find(HEAD_END, max(0, seen - 3))
+        limits = self.gateway.settings.gateway
+        size = end if end >= 0 else len(data)
+        if size > limits.max_url_bytes and (data.find(b"\r\n", 0, limits.max_url_bytes + 16) < 0):
+            self._refuse(
+                HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {limits.max_url_bytes} bytes"
+            )
+        elif size > limits.max_head_bytes:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the headers are larger than {limits.max_head_bytes} bytes",
+            )
+        elif end < 0:
+            self.buffer = data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data
+        else:
+            self.buffer = b""
+            self._take_head(data[: end + 4], data[end + 4 :])
+
+    def _take_head(self, block: bytes, rest: bytes) -> None:
+        if block[:2] == b"\r\n":
+            block = block.lstrip(b"\r\n")
+        try:
+            head = read_request_head(
+                block, self.gateway.settings.gateway.max_headers, keep_heli=self.listener is None
+            )
+        except BadHead as bad:
+            self._refuse(bad.status, f"the request is refused: {bad}")
+            return
+        if head.method == b"GET" and self.gateway.is_own_route(head.target):
+            self._answer(head, rest)
+            return
+        started_ns, self.started_ns = self.started_ns, 0
+        call = self.call = Call(self, head, started_ns)
+        self.window_start, self.window_bytes = self.gateway.now, len(rest)
+        taken = call.begin(rest)
+        if taken < len(rest):
+            self._keep_for_later(rest[taken:])
+
+    def _answer(self, head: RequestHead, rest: bytes) -> None:
+        """One of the gateway's own routes."""
+        status, body, content_type = self.gateway.answer(head.target)
+        self.transport.write(plain_reply(status, body, content_type, head.wants_close))
+        self.started_ns = 0
+        self.rests_since = self.gateway.now
+        if head.wants_close or head.content_length or head.transfer_encoding:
+            self.hang_up(is_sending=not head.wants_close)
+        elif rest:
+            self.gateway.loop.call_soon(self._next, rest)
+
+    def _next(self, data: bytes) -> None:
+        if not self.is_gone and not self.is_leaving:
+            self.data_received(data)
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        """Answer bytes that are no request, and hang up."""
+        self.gateway.counters.heads_refused += 1
+        head, body = error_reply(status, reason, None)
+        self.transport.write(head + body)
+        self.buffer = b""
+        self.hang_up(is_sending=True)
+
+    def refuse_slow(self, reason: str) -> None:
+        """The head did not come in time."""
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, reason)
+
+    # What calls say.
+
+    def call_ended(self, call: Call, *, must_close: bool) -> None:
+        """The reply is written. Go on with what came meanwhile, or end the connection."""
+        self.call = None
+        self.rests_since = self.gateway.now
+        if self.is_gone:
+            return
+        if must_close or self.gateway.is_draining or not call.request_body.is_done:
+            self.hang_up(is_sending=not call.request_body.is_done)
+            return
+        self.go_on_reading()
+        if self.buffer:
+            data, self.buffer = self.buffer, b""
+            self.gateway.loop.call_soon(self._next, data)
+
+    def tunnel_started(self) -> None:
+        """The connection was upgraded: what came meanwhile belongs to it."""
+        if self.buffer and self.call is not None:
+            data, self.buffer = self.buffer, b""
+            self.call.tunnel_received(data)
+            self.go_on_reading()
+
+    def hang_up(self, *, reset: bool = False, is_sending: bool = False) -> None:
+        """End the connection once everything written has gone out.
+
+        By a reset, where nobody may take it for an orderly end. Where the caller `is_sending` still, what it
+        sends is read and thrown away for a moment, because a reset would take our last words with it.
+        """
+        self.call = None
+        if self.is_gone or self.is_leaving:
+            return
+        self.is_leaving = True
+        self.rests_since = self.gateway.now
+        if reset:
+            sock: socket.socket | None = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if is_sending and not reset and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.go_on_reading()
+        else:
+            self.transport.close()
+
+    # What the transport says.
+
+    def eof_received(self) -> bool:
+        self._gone(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone(exc)
+
+    def _gone(self, error: Exception | None) -> None:
+        if self.is_gone:
+            return
+        self.is_gone = True
+        self.gateway.leave(self)
+        call, self.call = self.call, None
+        if call is not None:
+            call.caller_left(error)
+
+    def pause_writing(self) -> None:
+        call = self.call
+        if call is not None and call.upstream is not None and not call.upstream.is_lost:
+            call.upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        call = self.call
+        if call is not None:
+            call.touched = self.gateway.now
+            if call.upstream is not None and not call.upstream.is_lost:
+                call.upstream.transport.resume_reading()

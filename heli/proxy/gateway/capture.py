@@ -1,0 +1,206 @@
+"""A copy of each call: gathered as the bytes pass, and given to the spool piece by piece.
+
+Bytes are kept as references to what the sockets delivered; nothing is parsed, joined or copied before a
+record is made. A call that ends within one tick becomes one record. A longer one is opened at the next
+tick, grows while bytes flow, and is closed at its end, so that memory stays small and a crash leaves
+what was seen.
+"""
+
+import time
+
+from heli.proxy.gateway import faults
+from heli.schema.exchange import (
+    MAX_CHUNK_TIMES,
+    ChunkTimes,
+    Direction,
+    Exchange,
+    Headers,
+    Listener,
+    Outcome,
+)
+
+
+class Side:
+    """One body of a call: what has not been recorded yet, and how much there was in all."""
+
+    __slots__ = ("chunk_count", "chunks", "is_closed", "kept", "parts", "pending", "total")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.chunks: ChunkTimes = []
+        self.pending = 0
+        """Bytes in `parts`."""
+        self.kept = 0
+        """Bytes recorded or to be recorded."""
+        self.total = 0
+        self.chunk_count = 0
+        self.is_closed = False
+        """A piece could not be recorded, so what comes after it must not be either."""
+
+    def add(self, data: bytes, at_us: int, most: int) -> None:
+        """Take a piece that has just passed; what is over `most` in all is only counted."""
+        size = len(data)
+        self.total += size
+        self.chunk_count += 1
+        if self.chunk_count <= MAX_CHUNK_TIMES or not self.chunks:
+            self.chunks.append((at_us, size))
+        else:
+            last_us, last_size = self.chunks[-1]
+            self.chunks[-1] = (last_us, last_size + size)
+        room = most - self.kept
+        if room <= 0 or self.is_closed:
+            return
+        if size > room:
+            data, size = data[:room], room
+        self.parts.append(data)
+        self.pending += size
+        self.kept += size
+
+    def take(self) -> tuple[bytes, ChunkTimes]:
+        """What has not been recorded yet; it counts as recorded from now on."""
+        data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+        chunks = self.chunks
+        self.parts, self.chunks, self.pending = [], [], 0
+        return data, chunks
+
+    def close(self) -> None:
+        """Keep no more bytes of this body; go on counting them."""
+        self.is_closed = True
+        self.parts, self.pending = [], 0
+
+
+class Capture:
+    """What is known of one call under way."""
+
+    __slots__ = (
+        "broken",
+        "ended",
+        "first_byte_us",
+        "id",
+        "is_dirty",
+        "is_opened",
+        "is_websocket",
+        "key_digest",
+        "listener",
+        "method",
+        "most",
+        "origin",
+        "path",
+        "peer",
+        "reply",
+        "reply_headers",
+        "reply_status",
+        "reply_told",
+        "request",
+        "request_end_us",
+        "request_headers",
+        "started_ns",
+        "started_us",
+        "upstream_status",
+    )
+
+    def __init__(
+        self, call_id: bytes, started_ns: int, started_us: int, listener: Listener, peer: str, most: int
+    ) -> None:
+        self.id = call_id
+        self.started_ns = started_ns
+        self.started_us = started_us
+        self.listener = listener
+        self.peer = peer
+        self.most = most
+        """How many bytes of each body are kept."""
+        self.origin = ""
+        self.method = ""
+        self.path = ""
+        self.request_headers: Headers = []
+        self.key_digest: bytes | None = None
+        self.request = Side()
+        self.reply = Side()
+        self.request_end_us: int | None = None
+        self.first_byte_us: int | None = None
+        self.reply_status: int | None = None
+        self.reply_headers: Headers = []
+        self.upstream_status: int | None = None
+        self.is_websocket = False
+        self.is_opened = False
+        """The spool holds the beginning of it."""
+        self.is_dirty = False
+        """It stands in the recorder's list of calls that have something new."""
+        self.reply_told = False
+        """The spool holds the head of the reply."""
+        self.ended = False
+        self.broken = False
+        """Recording it has failed; the call goes on without."""
+
+    def now_us(self) -> int:
+        """Microseconds since the call began."""
+        return time.perf_counter_ns() // 1000 - self.started_us
+
+    def request_part(self, data: bytes) -> None:
+        """Bytes of the request's body have passed."""
+        if faults.ARMED:
+            faults.strike("capture_request")
+        self.request.add(data, self.now_us(), self.most)
+
+    def reply_head(self, status: int, headers: Headers) -> None:
+        """The head of the reply has come."""
+        self.reply_status = status
+        self.reply_headers = headers
+        self.first_byte_us = self.now_us()
+
+    def reply_part(self, data: bytes) -> None:
+        """Bytes of the reply's body have passed."""
+        if faults.ARMED:
+            faults.strike("capture_reply")
+        self.reply.add(data, self.now_us(), self.most)
+
+    def exchange(
+        self,
+        outcome: Outcome,
+        worker: str,
+        error: str | None = None,
+        end_us: int | None = None,
+        bodies_dropped: bool = False,
+    ) -> Exchange:
+        """Everything known, with the bytes that no record holds yet; they count as recorded."""
+        request, request_chunks = self.request.take()
+        reply, reply_chunks = self.reply.take()
+        if bodies_dropped:
+            request = reply = b""
+            self.drop_bodies()
+        return Exchange(
+            id=self.id,
+            started_ns=self.started_ns,
+            listener=self.listener,
+            outcome=outcome,
+            origin=self.origin,
+            method=self.method,
+            path=self.path,
+            request_headers=self.request_headers,
+            request_body=request,
+            request_body_bytes=self.request.total,
+            request_chunks=request_chunks,
+            response_status=self.reply_status,
+            response_headers=self.reply_headers,
+            response_body=reply,
+            response_body_bytes=self.reply.total,
+            response_chunks=reply_chunks,
+            request_end_us=self.request_end_us,
+            first_byte_us=self.first_byte_us,
+            end_us=end_us,
+            error=error,
+            key_digest=self.key_digest,
+            peer=self.peer,
+            worker=worker,
+            bodies_dropped=bodies_dropped,
+            is_websocket=self.is_websocket,
+            upstream_status=self.upstream_status,
+        )
+
+    def drop_bodies(self) -> None:
+        """Record no more of either body."""
+        self.request.close()
+        self.reply.close()
+
+    def side(self, direction: Direction) -> Side:
+        return self.request if direction is Direction.REQUEST else self.reply

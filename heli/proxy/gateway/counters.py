@@ -1,0 +1,83 @@
+"""What a worker counts, in plain integers, and how Prometheus is told."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+
+from heli.schema.exchange import Outcome
+
+
+class Counters:
+    """The numbers of one worker since it started."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[Outcome] = Counter()
+        self.calls_unrecorded = 0
+        """Calls that went well but are not in the spool, because of a failure of heli's own."""
+        self.own_faults = 0
+        """Failures of heli's own that no caller noticed."""
+        self.heads_refused = 0
+        self.connections_refused = 0
+        self.connections_opened = 0
+        """To providers."""
+        self.connections_reused = 0
+        self.calls_repeated = 0
+        """Calls sent again because a resting connection turned out to be closed."""
+        self.targets_refused = 0
+
+
+class WorkerCollector:
+    """Gives one worker's numbers to Prometheus when it asks."""
+
+    def __init__(self, counters: Counters, worker: str, gauges: "Gauges") -> None:
+        self._counters = counters
+        self._worker = worker
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        counters = self._counters
+        calls = CounterMetricFamily(
+            "heli_gateway_calls", "Calls that ended, by how.", labels=["worker", "outcome"]
+        )
+        for outcome in Outcome:
+            calls.add_metric([self._worker, outcome.value], counters.calls[outcome])
+        yield calls
+        for name, text, value in (
+            ("calls_unrecorded", "Calls that heli failed to record.", counters.calls_unrecorded),
+            ("own_faults", "Failures of heli's own that no caller noticed.", counters.own_faults),
+            ("heads_refused", "Requests that were not HTTP or over a limit.", counters.heads_refused),
+            ("connections_refused", "Callers' connections over the limit.", counters.connections_refused),
+            ("upstream_connections_opened", "Connections made to providers.", counters.connections_opened),
+            (
+                "upstream_connections_reused",
+                "Calls on a connection used before.",
+                counters.connections_reused,
+            ),
+            ("calls_repeated", "Calls sent again on a fresh connection.", counters.calls_repeated),
+            ("targets_refused", "Calls to a target that is not allowed.", counters.targets_refused),
+        ):
+            family = CounterMetricFamily(f"heli_gateway_{name}", text, labels=["worker"])
+            family.add_metric([self._worker], value)
+            yield family
+        for name, text, number in self._gauges.read():
+            gauge = GaugeMetricFamily(f"heli_{name}", text, labels=["worker"])
+            gauge.add_metric([self._worker], number)
+            yield gauge
+
+
+class Gauges:
+    """Numbers that are read off at the moment they are asked for."""
+
+    def read(self) -> list[tuple[str, str, float]]:
+        """`(name, what it tells, value)`."""
+        return []
+
+
+def render(counters: Counters, worker: str, gauges: Gauges) -> bytes:
+    """The worker's metrics as Prometheus' text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(WorkerCollector(counters, worker, gauges))
+    return generate_latest(registry)

@@ -1,0 +1,105 @@
+"""What each header means to the gateway: which travel on, which stay here, and which are secrets."""
+
+import re
+from typing import Final
+
+from heli.schema.exchange import MASKED
+
+
+class Kind:
+    """A header's kind: a set of bits, plain integers because each header of each call is looked at."""
+
+    PLAIN: Final = 0
+    """Travels on untouched and is recorded as it is."""
+    HOP: Final = 1
+    """Concerns one connection only, and stays here."""
+    HELI: Final = 2
+    """Is meant for heli, and stays here."""
+    SPECIAL: Final = 4
+    """The gateway reads it: host, lengths, encodings, connection."""
+    SECRET: Final = 8
+    """Must not be recorded."""
+    URL: Final = 16
+    """Holds a URL, in which there may be a secret."""
+
+
+_HOP = frozenset({b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"})
+_SPECIAL = frozenset({b"host", b"connection", b"upgrade", b"content-length", b"transfer-encoding"})
+_URLS = frozenset(
+    {
+        b"referer",
+        b"location",
+        b"content-location",
+        b"helicone-target-url",
+        b"helicone-openai-api-base",
+        b"link",
+    }
+)
+_NOT_SECRET = frozenset(
+    {
+        b"sec-websocket-key",
+        b"sec-websocket-accept",
+        b"idempotency-key",
+        b"x-idempotency-key",
+        b"helicone-token-limit-exception-handler",
+    }
+)
+_ALWAYS_SECRET = frozenset({b"helicone-fallbacks", b"helicone-auth", b"sec-websocket-protocol"})
+_SECRET_NAME = re.compile(
+    rb"(?:^|[-_])(?:auth|key|token|jwt|sig|credentials?|passwd|session-?key)(?:[-_]|$)"
+    rb"|authorization|api-?_?key|secret|password|cookie|signature"
+)
+_QUERY_SECRET = re.compile(
+    rb"(?i)([?&;](?:[a-z0-9_.-]*(?:key|token|secret|password|signature|credential)|sig|code|auth)=)[^&;#\s]+"
+)
+_USER_INFO = re.compile(rb"(//)[^/?#@\s]+@")
+
+_MOST_NAMES = 4096
+
+KINDS: dict[bytes, int] = {}
+"""`{name as it was spelled: kind}` of the names seen so far; look here first, then ask `kind_of`."""
+
+
+def kind_of(name: bytes) -> int:
+    """The kind of a header by its name, in any case."""
+    lower = name.lower()
+    kind = Kind.PLAIN
+    if lower in _HOP:
+        kind |= Kind.HOP
+    if lower in _SPECIAL:
+        kind |= Kind.SPECIAL
+    if lower.startswith((b"helicone-", b"heli-")):
+        kind |= Kind.HELI
+    if lower in _URLS:
+        kind |= Kind.URL
+    if _is_secret(lower):
+        kind |= Kind.SECRET
+    if len(KINDS) < _MOST_NAMES:
+        KINDS[name] = kind
+    return kind
+
+
+def _is_secret(lower: bytes) -> bool:
+    if lower in _ALWAYS_SECRET:
+        return True
+    if lower in _NOT_SECRET or lower.startswith((b"helicone-property-", b"helicone-cache-")):
+        return False
+    return _SECRET_NAME.search(lower) is not None
+
+
+def mask_value(kind: int, value: bytes) -> bytes:
+    """What may be recorded of a header's value."""
+    if kind & Kind.SECRET:
+        return MASKED
+    if kind & Kind.URL:
+        return mask_url(value)
+    return value
+
+
+def mask_url(url: bytes) -> bytes:
+    """A URL, or its path, without keys in the query and without user-info."""
+    if b"=" in url:
+        url = _QUERY_SECRET.sub(rb"\g<1>" + MASKED, url)
+    if b"@" in url:
+        url = _USER_INFO.sub(rb"\g<1>" + MASKED + b"@", url)
+    return url

@@ -1,0 +1,97 @@
+"""`heli serve gateway`: the parent of the workers and of the shipper, which restarts what ends."""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from heli.proxy.gateway.worker import bind, listening_ports
+from heli.schema.errors import ExitCode, HeliError
+from heli.schema.settings import Loaded
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+STEADY_S = 10.0
+"""A child that has run so long starts afresh when it ends."""
+
+
+class Child:
+    """A process that is kept running."""
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
+        self.command = command
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started_at = 0.0
+        self.starts_at = 0.0
+        self.pause_s = FIRST_PAUSE_S
+
+    def tend(self, now: float) -> None:
+        """Start it if it is due; note its end and when it is due again."""
+        if self.process is None:
+            if now >= self.starts_at:
+                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # noqa: S603
+                self.started_at = now
+            return
+        code = self.process.poll()
+        if code is None:
+            return
+        self.process = None
+        if now - self.started_at > STEADY_S:
+            self.pause_s = FIRST_PAUSE_S
+        self.starts_at = now + self.pause_s
+        log.warning("%s ended with %s; it starts again in %.1f s", self.name, code, self.pause_s)
+        self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for its end; end it when it takes too long."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def run_gateway(loaded: Loaded, workers: int) -> int:
+    """Run the workers and the shipper until SIGTERM or SIGINT; then drain. Returns an exit code."""
+    try:
+        for port in listening_ports(loaded.settings).values():
+            bind(loaded.settings.host, port, is_shared=False).close()
+    except HeliError as error:
+        sys.stderr.write(f"heli: {error.message}\n      {error.hint}\n")
+        return error.exit_code
+    share = ["shared"] if workers > 1 else []
+    callers = [
+        Child(f"gateway-{index}", [sys.executable, "-m", "heli.proxy.gateway.worker", str(index), *share])
+        for index in range(workers)
+    ]
+    shipper = Child("shipper", [sys.executable, "-m", "heli.proxy.spool.shipper"])
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.is_set():
+        for child in (*callers, shipper):
+            child.tend(time.monotonic())
+        stopped.wait(0.05)
+    _drain(callers, loaded.settings.gateway.drain_timeout_s + 10)
+    _drain([shipper], 10)
+    return ExitCode.OK
+
+
+def _drain(children: list[Child], timeout_s: float) -> None:
+    for child in children:
+        child.stop()
+    deadline = time.monotonic() + timeout_s
+    for child in children:
+        child.wait(max(0.1, deadline - time.monotonic()))

@@ -1,0 +1,187 @@
+"""Connections to providers, kept open between calls."""
+
+import asyncio
+import ssl
+from typing import Protocol
+
+from heli.proxy.gateway.counters import Counters
+from heli.proxy.gateway.targets import Target, Targets
+
+REST_S = 30.0
+"""A connection may rest this long; providers close theirs after a minute or more."""
+MOST_RESTING = 512
+"""Resting connections for each target."""
+
+
+class ReplyListener(Protocol):
+    """A call that waits for a reply on a connection."""
+
+    def reply_received(self, data: bytes) -> None: ...
+
+    def upstream_lost(self, error: Exception | None) -> None:
+        """The provider ended the connection: cleanly, or with an error."""
+
+    def upstream_is_full(self) -> None:
+        """The provider reads slower than the caller sends."""
+
+    def upstream_has_room(self) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a provider: carrying a call, or resting."""
+
+    __slots__ = ("call", "is_lost", "key", "pool", "rests_since", "transport", "was_used")
+
+    def __init__(self, pool: "Pool", key: "PoolKey") -> None:
+        self.pool = pool
+        self.key = key
+        self.call: ReplyListener | None = None
+        self.transport: asyncio.Transport
+        self.is_lost = False
+        self.was_used = False
+        """A call has been carried before."""
+        self.rests_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self.call is not None:
+            self.call.reply_received(data)
+        else:
+            self.pool.drop(self)
+
+    def eof_received(self) -> bool:
+        self._lost(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc)
+
+    def _lost(self, error: Exception | None) -> None:
+        if self.is_lost:
+            return
+        self.is_lost = True
+        call, self.call = self.call, None
+        if call is not None:
+            call.upstream_lost(error)
+        else:
+            self.pool.forget(self)
+
+    def pause_writing(self) -> None:
+        if self.call is not None:
+            self.call.upstream_is_full()
+
+    def resume_writing(self) -> None:
+        if self.call is not None:
+            self.call.upstream_has_room()
+
+    def abort(self) -> None:
+        """End the connection at once; nobody is told."""
+        self.call = None
+        self.is_lost = True
+        self.transport.abort()
+
+
+type PoolKey = tuple[str, str, int]
+
+
+class Pool:
+    """Connections by target. A call takes one that rests, or has one made."""
+
+    def __init__(self, targets: Targets, counters: Counters, connect_timeout_s: float) -> None:
+        self._targets = targets
+        self._counters = counters
+        self._timeout_s = connect_timeout_s
+        self._resting: dict[PoolKey, list[UpstreamConnection]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self.now = 0.0
+        """The coarse clock, set by the worker's sweep."""
+
+    def take(self, target: Target) -> UpstreamConnection | None:
+        """A connection that rests, the one used last; `None` if there is none."""
+        resting = self._resting.get((target.origin, target.host, target.port))
+        while resting:
+            connection = resting.pop()
+            if not connection.is_lost and not connection.transport.is_closing():
+                self._counters.connections_reused += 1
+                return connection
+        return None
+
+    def rest(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose call is over for the next one."""
+        connection.call = None
+        connection.was_used = True
+        connection.rests_since = self.now
+        resting = self._resting.setdefault(connection.key, [])
+        if len(resting) < MOST_RESTING:
+            resting.append(connection)
+        else:
+            connection.abort()
+
+    def drop(self, connection: UpstreamConnection) -> None:
+        """A resting connection misbehaves: end it."""
+        self.forget(connection)
+        connection.abort()
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A resting connection is gone."""
+        resting = self._resting.get(connection.key, [])
+        if connection in resting:
+            resting.remove(connection)
+
+    async def connect(self, target: Target) -> UpstreamConnection:
+        """A fresh connection, to an address that was checked.
+
+        Raises `TargetRefusedError`, `TimeoutError`, and `OSError` (which TLS errors are) when it fails.
+        """
+        async with asyncio.timeout(self._timeout_s):
+            addresses = await self._targets.resolve(target)
+            for last, address in enumerate(addresses, start=1 - len(addresses)):
+                try:
+                    return await self._connect_to(target, address)
+                except ssl.SSLError:
+                    raise
+                except OSError:
+                    if last == 0:
+                        raise
+        raise OSError(f"{target.host} has no address")
+
+    async def _connect_to(self, target: Target, address: str) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        key = (target.origin, target.host, target.port)
+        tls = self._tls_context() if target.is_tls else None
+        _, connection = await loop.create_connection(
+            lambda: UpstreamConnection(self, key),
+            address,
+            target.port,
+            ssl=tls,
+            server_hostname=target.host if tls else None,
+        )
+        self._counters.connections_opened += 1
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def sweep(self, now: float) -> None:
+        """End connections that have rested too long."""
+        self.now = now
+        for resting in self._resting.values():
+            while resting and now - resting[0].rests_since > REST_S:
+                resting.pop(0).abort()
+
+    def close(self) -> None:
+        """End all connections that rest."""
+        for resting in self._resting.values():
+            for connection in resting:
+                connection.abort()
+        self._resting.clear()
+
+    @property
+    def resting(self) -> int:
+        """How many connections rest."""
+        return sum(len(resting) for resting in self._resting.values())

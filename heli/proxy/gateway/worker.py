@@ -1,0 +1,137 @@
+"""A gateway worker: one process, one event loop, one spool folder.
+
+`python -m heli.proxy.gateway.worker 0` starts the first.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+
+import uvloop
+
+from heli.proxy.gateway.caller import CallerConnection
+from heli.proxy.gateway.counters import Gauges
+from heli.proxy.gateway.gateway import Gateway
+from heli.proxy.parent_death import die_with_parent
+from heli.proxy.spool.survey import survey
+from heli.proxy.spool.writer import Spool
+from heli.schema.errors import ConflictError, ExitCode, HeliError
+from heli.schema.exchange import Listener
+from heli.schema.settings import Loaded, Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+
+
+class SpoolGauges(Gauges):
+    """The state of this heli's spool folders, read from the disk when asked for."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._folder = loaded.paths.spool
+        self._started = time.monotonic()
+
+    def read(self) -> list[tuple[str, str, float]]:
+        statuses = survey(self._folder)
+        return [
+            ("gateway_uptime_seconds", "Since this worker started.", time.monotonic() - self._started),
+            (
+                "spool_waiting_records",
+                "Records not yet with the backend.",
+                sum(s.waiting_records for s in statuses),
+            ),
+            ("spool_bytes", "What the spool holds on disk.", sum(s.bytes for s in statuses)),
+            (
+                "spool_oldest_seconds",
+                "Age of the oldest record.",
+                max((s.oldest_s or 0 for s in statuses), default=0),
+            ),
+            (
+                "spool_dropped_records",
+                "Records lost to a full spool.",
+                sum(s.dropped_records for s in statuses),
+            ),
+            ("spool_dropped_bodies", "Bodies lost to a full spool.", sum(s.dropped_bodies for s in statuses)),
+        ]
+
+
+def listening_ports(settings: Settings) -> dict[Listener | None, int]:
+    """`{listener: port}`; the log API has no listener of its own, it is only passed on."""
+    ports = settings.ports
+    return {
+        Listener.OPENAI: ports.openai,
+        Listener.ANTHROPIC: ports.anthropic,
+        Listener.GATEWAY: ports.gateway,
+        None: ports.log_api,
+    }
+
+
+def bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
+    """A socket bound to a port. Raises `ConflictError` when somebody else holds it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ConflictError(
+            f"port {port} on {host} cannot be used: {error.strerror}",
+            "end the program that holds it, or choose another port (`heli config` lists them)",
+        ) from error
+    return sock
+
+
+async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
+    settings = loaded.settings
+    loop = asyncio.get_running_loop()
+    spool = Spool.open(loaded.paths.spool / worker, settings.spool)
+    gateway = Gateway(settings, spool, worker, loop, SpoolGauges(loaded))
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    servers = []
+    try:
+        for listener, port in listening_ports(settings).items():
+            sock = bind(settings.host, port, is_shared=is_shared)
+            servers.append(await loop.create_server(_factory(gateway, listener), sock=sock, backlog=BACKLOG))
+        gc.freeze()
+        log.info("%s is ready on %s", worker, ", ".join(str(p) for p in listening_ports(settings).values()))
+        await stopped.wait()
+        for server in servers:
+            server.close()
+        await gateway.drain()
+    finally:
+        spool.close()
+
+
+def _factory(gateway: Gateway, listener: Listener | None) -> "type[CallerConnection]":
+    return lambda: CallerConnection(gateway, listener)  # type: ignore[return-value]
+
+
+def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:
+    """Serve until SIGTERM, then let the calls in flight end. Returns an exit code."""
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        uvloop.run(_serve(loaded, f"gateway-{index}", is_shared=is_shared))
+    except HeliError as error:
+        log.error("%s; %s", error.message, error.hint)
+        return error.exit_code
+    return ExitCode.OK
+
+
+def main(arguments: list[str]) -> int:
+    """`INDEX [shared]`: which worker this is, and whether its ports are shared with others."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    die_with_parent()
+    return run_worker(load_settings(), int(arguments[0]), is_shared="shared" in arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
