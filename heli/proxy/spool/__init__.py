@@ -1,0 +1,4 @@
+"""The spool: exchanges wait here, on disk, for the backend.
+
+Each gateway worker has a writer and a folder of its own; one shipper empties all folders.
+"""

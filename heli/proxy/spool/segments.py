@@ -1,0 +1,91 @@
+"""Segments: the files of a spool folder, `<number>-<incarnation>-<salt>.seg`, a header and then frames.
+
+The name repeats what the header says, so that a damaged header costs no frame. An incarnation is one life
+of one writer; numbers only ever grow in a folder, also when all segments in it were deleted.
+"""
+
+import errno
+import os
+import secrets
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from heli.proxy.spool.crash_points import reach
+from heli.proxy.spool.file_system import FileSystem
+from heli.proxy.spool.frames import SALT_BYTES, FrameScanner
+
+SUFFIX = ".seg"
+FORMAT_VERSION = 1
+INCARNATION_BYTES = 8
+_MAGIC = b"heli-seg"
+_HEADER = struct.Struct("<8sI8s8sQ24x")
+_CHECKSUM = struct.Struct("<I")
+HEADER_BYTES = _HEADER.size + _CHECKSUM.size
+
+
+class Segment(NamedTuple):
+    """One segment file, as its name tells. Ordered by number."""
+
+    number: int
+    incarnation: bytes
+    salt: bytes
+    file: Path
+
+
+def new_incarnation() -> bytes:
+    return secrets.token_bytes(INCARNATION_BYTES)
+
+
+def list_segments(folder: Path) -> list[Segment]:
+    """The segments of a worker's folder, oldest first; other files are none of them."""
+    found = [_parse_name(entry) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX)]
+    return sorted(segment for segment in found if segment is not None)
+
+
+def _parse_name(entry: os.DirEntry[str]) -> Segment | None:
+    try:
+        number, incarnation, salt = entry.name.removesuffix(SUFFIX).split("-")
+        parsed = Segment(int(number), bytes.fromhex(incarnation), bytes.fromhex(salt), Path(entry.path))
+    except ValueError:
+        return None
+    is_ours = len(parsed.salt) == SALT_BYTES and len(parsed.incarnation) == INCARNATION_BYTES
+    return parsed if is_ours else None
+
+
+def make_segment(folder: Path, number: int, incarnation: bytes, disk: FileSystem) -> tuple[Segment, int]:
+    """A new segment, on disk with its name, and a descriptor that appends to it."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    file = folder / f"{number:012d}-{incarnation.hex()}-{salt.hex()}{SUFFIX}"
+    descriptor = disk.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+    try:
+        reach("spool.segment_made")
+        write_header(descriptor, incarnation, salt, disk)
+        reach("spool.header_written")
+        disk.fdatasync(descriptor)
+        disk.sync_folder(folder)
+        reach("spool.segment_synced")
+    except OSError:
+        disk.close(descriptor)
+        disk.unlink(file)
+        raise
+    return Segment(number, incarnation, salt, file), descriptor
+
+
+def write_header(descriptor: int, incarnation: bytes, salt: bytes, disk: FileSystem) -> None:
+    """Raises `OSError` also when only a part could be written."""
+    body = _HEADER.pack(_MAGIC, FORMAT_VERSION, salt, incarnation, time.time_ns())
+    if disk.write(descriptor, [body + _CHECKSUM.pack(zlib.crc32(body))]) != HEADER_BYTES:
+        raise OSError(errno.ENOSPC, "no space left for the header of a segment")
+
+
+def open_scanner(segment: Segment, descriptor: int) -> FrameScanner:
+    """A scanner at the first frame. The header is believed before the name, the name if it is damaged."""
+    raw = os.pread(descriptor, HEADER_BYTES, 0)
+    body = raw[: _HEADER.size]
+    if len(raw) == HEADER_BYTES and raw[_HEADER.size :] == _CHECKSUM.pack(zlib.crc32(body)):
+        _, _, salt, _, _ = _HEADER.unpack(body)
+        return FrameScanner(descriptor, salt, HEADER_BYTES)
+    return FrameScanner(descriptor, segment.salt, 0 if len(raw) == HEADER_BYTES else len(raw))

@@ -1,0 +1,256 @@
+import logging
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from spool_helpers import (
+    FailingFileSystem,
+    a_closed,
+    a_grown,
+    a_whole,
+    an_id,
+    an_opened,
+    payloads,
+    spool_settings,
+)
+
+from heli.proxy.spool.counters import Count, read_counters
+from heli.proxy.spool.holes import TOMBSTONE
+from heli.proxy.spool.segments import list_segments
+from heli.proxy.spool.writer import QUEUE_BYTES, Spool
+from heli.schema.errors import ConflictError
+from heli.schema.exchange import Closed, decode_record
+
+
+def test_what_is_appended_is_on_disk_in_order_when_it_is_synced(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "gateway-0", spool_settings())
+    records = [a_whole(number) for number in range(300)]
+
+    assert all(spool.append(record) for record in records)
+    assert spool.wait_until_synced(10)
+
+    assert payloads(spool.folder) == records
+    assert read_counters(spool.folder)[Count.RECORDS_WRITTEN] == 300
+    spool.close()
+
+
+def test_close_writes_what_waits_and_then_drops(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings(sync_interval_ms=5000))
+    spool.append(a_whole(1))
+    spool.append(a_whole(2))
+
+    spool.close()
+
+    assert not spool.append(a_whole(3))
+    assert payloads(tmp_path) == [a_whole(1), a_whole(2)]
+    assert spool.counters[Count.RECORDS_DROPPED] == 1
+
+
+def test_segments_end_at_their_bound_and_a_bigger_record_has_one_alone(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings(segment_bytes=4096))
+    records = [a_whole(number, response_body=b"x" * 500) for number in range(20)]
+    records.insert(7, a_whole(99, response_body=b"x" * 10_000))
+
+    for record in records:
+        spool.append(record)
+    spool.close()
+
+    assert payloads(tmp_path) == records
+    sizes = [segment.file.stat().st_size for segment in list_segments(tmp_path)]
+    assert [size for size in sizes if size > 4096] == [size for size in sizes if size > 10_000]
+    assert len(sizes) >= 5
+
+
+def test_a_folder_has_one_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heli.proxy.spool.lock._PATIENCE_S", 0.05)
+    first = Spool.open(tmp_path, spool_settings())
+    with pytest.raises(ConflictError, match="in use"):
+        Spool.open(tmp_path, spool_settings())
+    first.close()
+    Spool.open(tmp_path, spool_settings()).close()
+
+
+def test_a_new_life_of_a_writer_begins_a_segment_at_once(tmp_path: Path) -> None:
+    for _ in range(3):
+        Spool.open(tmp_path, spool_settings()).close()
+    segments = list_segments(tmp_path)
+    assert [segment.number for segment in segments] == [1, 2, 3]
+    assert len({segment.incarnation for segment in segments}) == 3
+
+
+def test_a_full_spool_drops_new_records_counts_them_and_takes_more_when_there_is_room(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings(max_bytes=40_000, segment_bytes=4096))
+    record = a_whole(1, response_body=b"x" * 1000)
+    taken = 0
+    while spool.append(record, body_bytes=1000):
+        taken += 1
+        assert spool.wait_until_synced(10)
+
+    assert spool.is_nearly_full
+    assert 25 <= taken <= 40
+    assert payloads(tmp_path) == [record] * taken
+    assert spool.counters[Count.RECORDS_DROPPED] == 1
+    assert spool.counters[Count.BODY_BYTES_DROPPED] == 1000
+
+    for segment in list_segments(tmp_path)[:-1]:
+        segment.file.unlink()
+    wait_for(lambda: not spool.is_nearly_full)
+    assert spool.append(record)
+    spool.close()
+
+
+def test_the_disk_is_full_and_nothing_is_lost_that_fits_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FailingFileSystem()
+    disk.torn_bytes = 60
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    spool.append(a_whole(0))
+    assert spool.wait_until_synced(10)
+    with caplog.at_level(logging.WARNING, "heli.spool"):
+        disk.fails = lambda call, _nth: call == "write"
+        records = [a_whole(number) for number in range(1, 30)]
+        for record in records:
+            assert spool.append(record)
+        wait_for(lambda: spool.counters[Count.WRITE_ERRORS] >= 2)
+        assert spool.is_nearly_full
+        disk.fails = lambda _call, _nth: False
+        assert spool.wait_until_synced(5)
+
+    assert payloads(tmp_path) == [a_whole(0), *records]
+    assert len(caplog.records) == 1
+    wait_for(lambda: not spool.is_nearly_full)
+    spool.close()
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fdatasync", "truncate", "sync_folder"])
+@pytest.mark.parametrize("nth", range(4))
+@pytest.mark.parametrize("torn_bytes", [0, 30, 400])
+def test_no_failing_call_loses_or_doubles_a_record(
+    tmp_path: Path, call: str, nth: int, torn_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.002)
+    disk = FailingFileSystem(
+        lambda asked, before: (asked == call and before == nth) or (asked == "write" and before % 4 == 3)
+    )
+    disk.torn_bytes = torn_bytes
+    spool = Spool.open(tmp_path, spool_settings(segment_bytes=1500), disk)
+    records = [a_whole(number) for number in range(12)]
+    for record in records:
+        assert spool.append(record)
+        assert spool.wait_until_synced(10)
+    spool.close()
+    assert payloads(tmp_path) == records
+
+
+def test_a_disk_that_stays_full_costs_what_waits_and_says_how_much(tmp_path: Path) -> None:
+    disk = FailingFileSystem()
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    disk.fails = lambda call, _nth: call == "write"
+    for number in range(5):
+        spool.append(a_whole(number))
+
+    spool.close(timeout_s=0.05)
+
+    assert read_counters(tmp_path)[Count.RECORDS_DROPPED] == 5
+    assert payloads(tmp_path) == []
+
+
+def test_memory_is_bounded_while_the_disk_takes_nothing(tmp_path: Path) -> None:
+    disk = FailingFileSystem(lambda call, _nth: call == "write")
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    record = a_whole(1, response_body=b"x" * 1_000_000)
+    taken = sum(spool.append(record) for _ in range(100))
+    assert taken == QUEUE_BYTES // (len(record) + 20)
+    assert spool.counters[Count.RECORDS_DROPPED] == 100 - taken
+    spool.close(timeout_s=0)
+
+
+def test_the_folder_cannot_be_used_at_the_start_and_is_taken_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.01)
+    blocker = tmp_path / "spool"
+    blocker.write_text("a file where the folder should be")
+
+    spool = Spool.open(blocker / "gateway-0", spool_settings())
+    assert spool.append(a_whole(1))
+    assert spool.is_nearly_full
+    blocker.unlink()
+
+    assert spool.wait_until_synced(10)
+    assert payloads(spool.folder) == [a_whole(1)]
+    spool.close()
+
+
+def test_pieces_behind_a_dropped_one_are_dropped_and_the_end_has_no_bodies(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings())
+    spool.append(an_opened(1))
+    too_long = a_grown(1, b"x" * (QUEUE_BYTES + 1))
+    assert not spool.append(too_long, body_bytes=QUEUE_BYTES + 1)
+    assert not spool.append(a_grown(1, b"small again"), body_bytes=11)
+    assert spool.append(a_grown(2, b"another call's"))
+    assert spool.append(a_closed(1, response_body=b"tail", response_body_bytes=99))
+    spool.close()
+
+    *before, end = payloads(tmp_path)
+    assert before == [an_opened(1), a_grown(2, b"another call's")]
+    closed = decode_record(end)
+    assert isinstance(closed, Closed)
+    assert closed.exchange.bodies_dropped
+    assert (closed.exchange.response_body, closed.exchange.response_body_bytes) == (b"", 99)
+    assert spool.counters[Count.BODIES_DROPPED] == 2
+
+
+def test_a_dropped_end_leaves_a_tombstone(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings())
+    spool.append(an_opened(1))
+    assert not spool.append(a_closed(1, response_body=b"x" * (QUEUE_BYTES + 1)))
+    spool.close()
+    assert payloads(tmp_path) == [an_opened(1), TOMBSTONE + an_id(1)]
+
+
+def test_counters_go_on_through_all_lives_of_the_writer(tmp_path: Path) -> None:
+    for _ in range(2):
+        spool = Spool.open(tmp_path, spool_settings())
+        spool.append(a_whole())
+        spool.count_dropped_body(123)
+        spool.close()
+    counts = read_counters(tmp_path)
+    assert counts[Count.RECORDS_WRITTEN] == 2
+    assert (counts[Count.BODIES_DROPPED], counts[Count.BODY_BYTES_DROPPED]) == (2, 246)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_neither_writes_nor_holds_the_lock(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings())
+    told, tell = os.pipe()
+    stay, leave = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(leave)
+        os.write(tell, b"y" if spool.append(a_whole()) else b"n")
+        os.read(stay, 1)
+        os._exit(0)
+    os.close(stay)
+    try:
+        assert os.read(told, 1) == b"n"
+        spool.close()
+        Spool.open(tmp_path, spool_settings()).close()
+        assert payloads(tmp_path) == []
+    finally:
+        os.close(leave)
+        os.waitpid(child, 0)
+        os.close(told)
+        os.close(tell)
+
+
+def wait_for(condition, timeout_s: float = 10.0) -> None:
+    """For what another thread does with no event to wait for."""
+    pause = threading.Event()
+    for _ in range(int(timeout_s / 0.005)):
+        if condition():
+            return
+        pause.wait(0.005)
+    raise AssertionError("it did not happen in time")
