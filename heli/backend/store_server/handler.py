@@ -92,7 +92,9 @@ class Handler:
 
     async def _run(self, request: HttpRequest) -> HttpResponse:
         fields = dict(request.query)
-        body = await asyncio.to_thread(decompress, request.headers.get("content-encoding", ""), request.body)
+        body = request.body
+        if coding := request.headers.get("content-encoding", ""):
+            body = await asyncio.to_thread(decompress, coding, body)
         if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form")):
             fields |= form_fields(request.headers["content-type"], body)
             body = b""

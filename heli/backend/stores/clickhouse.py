@@ -13,12 +13,17 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, OperationalError
 from clickhouse_connect.driver.httputil import get_pool_manager
 
 from heli.backend.stores.errors import StoreError
 from heli.schema.errors import DeniedError, UnreachableError
+
+# As if they were not installed. The driver would import them at the first insert, where they came with
+# something else, which takes seconds and 100 MiB.
+vars(options).update(np=None, pd=None, pd_time_test=None, arrow=None, pl=None)
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 120
