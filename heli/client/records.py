@@ -1,0 +1,68 @@
+"""What the REST API answers with, where it is more than a record of `heli.schema`."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from heli.schema.request import Request
+
+
+class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some requests, and where the next ones begin."""
+
+    requests: list[Request]
+    next_cursor: str | None = None
+
+
+class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A call as it crossed the wire, decoded so far that it can be read. Secrets are masked."""
+
+    request: Request
+    method: str
+    path: str
+    origin: str = ""
+    request_headers: list[tuple[str, str]] = []
+    request_body: str | None = None
+    """The text; `None` when it was not kept or is no text."""
+    request_json: Any = None
+    response_status: int | None = None
+    response_headers: list[tuple[str, str]] = []
+    response_body: str | None = None
+    response_json: Any = None
+    """The whole reply as the provider's plain JSON object, also when it was streamed."""
+    chunks: list[tuple[int, int]] = []
+    """`(microseconds after the start, bytes)` of each piece of the reply."""
+    request_body_truncated: bool = False
+    response_body_truncated: bool = False
+
+
+class Spend(msgspec.Struct, frozen=True, kw_only=True):
+    """What some requests came to together. The counts of tokens do not overlap; `None` when nobody told."""
+
+    requests: int = 0
+    cost_usd: Decimal | None = None
+    """The sum of what is known; `None` when nothing is."""
+    unknown_cost_requests: int = 0
+    """Requests whose cost is unknown, and so not in the sum."""
+    estimated_cost_requests: int = 0
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class CostRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One group: `keys` says of what, `{"model": "gpt-4o", "day": "2026-11-23"}`."""
+
+    keys: dict[str, str]
+    spend: Spend
+
+
+class CostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Spend by groups, and all of it together."""
+
+    by: list[str]
+    rows: list[CostRow]
+    total: Spend
