@@ -1,0 +1,1 @@
+"""The wire formats that heli reads, one module each; `recognition` tells which one a call is in."""

@@ -1,0 +1,143 @@
+"""How a streamed reply is cut into events: server-sent events, one JSON text a line, or one JSON array.
+
+Every event knows where it ends in the body, which is how heli tells when its first words came.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from heli.providers.json_values import Json, Unreadable, decode_json
+
+_DONE = b"[DONE]"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event of a stream."""
+
+    name: str
+    """The `event:` field of a server-sent event, else empty."""
+    data: Json
+    """The decoded JSON."""
+    end: int
+    """Bytes of the body up to the end of this event's data."""
+
+
+class Stream(msgspec.Struct):
+    """A body as events, and whether the framing itself said that it is over."""
+
+    events: list[Event]
+    is_done: bool = False
+    """`[DONE]` or the closing bracket was seen."""
+    trouble: str = ""
+
+
+def looks_like_sse(body: bytes) -> bool:
+    head = body[:64].lstrip(b"\xef\xbb\xbf\r\n ")
+    return head.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+
+def read_sse(body: bytes) -> Stream:
+    """Server-sent events as WHATWG defines them; a last event without its blank line counts too."""
+    stream = Stream([])
+    name = ""
+    data: list[bytes] = []
+    end = 0
+    for line, line_end in _lines(body):
+        if line.startswith(b"data:"):
+            data.append(line[6:] if line[5:6] == b" " else line[5:])
+            end = line_end
+        elif not line:
+            if data:
+                _add_event(stream, name, data, end)
+                data = []
+            name = ""
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode("utf-8", "replace")
+    if data:
+        _add_event(stream, name, data, end)
+    return stream
+
+
+def _add_event(stream: Stream, name: str, data: list[bytes], end: int) -> None:
+    text = data[0] if len(data) == 1 else b"\n".join(data)
+    if text[:6] == _DONE:
+        stream.is_done = True
+        return
+    value = decode_json(text)
+    if isinstance(value, Unreadable):
+        stream.trouble = stream.trouble or f"an event of the stream is {value.reason}"
+        return
+    stream.events.append(Event(name, value, end))
+
+
+def _lines(body: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, and where it ends. CR, LF and CRLF all end a line."""
+    if b"\r" in body and b"\n" not in body:
+        body = body.replace(b"\r", b"\n")
+    position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+    length = len(body)
+    while position < length:
+        end = body.find(b"\n", position)
+        if end < 0:
+            end = length
+        yield body[position:end].rstrip(b"\r"), end
+        position = end + 1
+
+
+def read_json_lines(body: bytes) -> Stream:
+    """One JSON text a line, as Ollama sends it."""
+    stream = Stream([])
+    for line, line_end in _lines(body):
+        if not line.strip():
+            continue
+        value = decode_json(line)
+        if isinstance(value, Unreadable):
+            stream.trouble = stream.trouble or f"a line of the stream is {value.reason}"
+        else:
+            stream.events.append(Event("", value, line_end))
+    return stream
+
+
+def read_json_array(body: bytes) -> Stream:
+    """The elements of one JSON array, also of an array that was cut off in the middle."""
+    stream = Stream([])
+    for start, end in _array_elements(body):
+        value = decode_json(body[start:end])
+        if isinstance(value, Unreadable):
+            stream.trouble = stream.trouble or f"an element of the stream is {value.reason}"
+        else:
+            stream.events.append(Event("", value, end))
+    stream.is_done = body.rstrip().endswith(b"]")
+    return stream
+
+
+def _array_elements(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where each object of the outermost array begins and ends."""
+    depth = 0
+    start = -1
+    in_text = False
+    position = body.find(b"[") + 1
+    while position < len(body):
+        byte = body[position]
+        if in_text:
+            end = body.find(b'"', position)
+            if end < 0:
+                return
+            backslashes = end - len(body[position:end].rstrip(b"\\")) - position
+            in_text = backslashes % 2 == 1
+            position = end + 1
+            continue
+        if byte == 0x22:
+            in_text = True
+        elif byte in b"{[":
+            if depth == 0:
+                start = position
+            depth += 1
+        elif byte in b"}]":
+            depth -= 1
+            if depth == 0 and start >= 0:
+                yield start, position + 1
+            elif depth < 0:
+                return
+        position += 1

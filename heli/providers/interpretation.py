@@ -1,0 +1,203 @@
+"""What a captured exchange means: who was asked what, what came back, what it used and what it cost."""
+
+import datetime
+
+import msgspec
+
+from heli.providers import previews
+from heli.providers.encoding import arrival_us
+from heli.providers.failures import charges_nothing, read_failure
+from heli.providers.formats.format import Answer
+from heli.providers.json_values import Json, encode_json
+from heli.providers.pricing.price_book import PriceBook
+from heli.providers.reading import Reading, read_exchange
+from heli.providers.recognition import recognise
+from heli.providers.token_estimate import estimate_input, estimate_output
+from heli.schema.conversation import Conversation
+from heli.schema.exchange import Exchange, Outcome
+from heli.schema.usage import Cost, CostState, Usage
+
+
+class Interpretation(msgspec.Struct, frozen=True, kw_only=True):
+    """The meaning of an exchange; the fields are those of `heli.schema.request.Request`."""
+
+    provider: str
+    operation: str = "other"
+    request_model: str = ""
+    response_model: str = ""
+    path_model: str = ""
+    is_streaming: bool = False
+    usage: Usage = Usage()
+    provider_usage: str = ""
+    cost: Cost = Cost(state=CostState.UNKNOWN, reason="not interpreted")
+    finish_reason: str = ""
+    error_class: str = ""
+    error_message: str = ""
+    provider_request_id: str = ""
+    service_tier: str = ""
+    rate_limits: dict[str, str] = {}
+    request_preview: str = ""
+    response_preview: str = ""
+    request_text: str = ""
+    response_text: str = ""
+    tool_calls: list[str] = []
+    time_to_first_token_us: int | None = None
+    """After the first byte of the request; `None` for replies that were not streamed."""
+    body_user: str = ""
+    interpret_error: str = ""
+
+
+_UNCOUNTED = frozenset({"other", "models", "realtime"})
+"""Operations whose tokens heli does not try to count."""
+
+
+def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -> Interpretation:
+    """What can be read of an exchange. Never raises: where it fails, `interpret_error` says why.
+
+    `model_override` is the caller's own word for the model, for its price.
+    """
+    try:
+        return _interpret(exchange, prices, model_override)
+    except Exception as error:  # noqa: BLE001 - whatever a provider sends, the record must be stored
+        return Interpretation(
+            provider=recognise(exchange).provider,
+            cost=Cost(state=CostState.UNKNOWN, reason="the exchange could not be interpreted"),
+            interpret_error=f"{type(error).__name__}: {error}"[:500],
+        )
+
+
+def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> Interpretation:
+    reading = read_exchange(exchange)
+    format = reading.format
+    asked = format.read_request(reading.request, exchange.path)
+    answer = format.read_answer(reading.reply, reading.provider)
+    conversation = format.read_conversation(reading.request, reading.reply)
+    error_class, error_message = read_failure(exchange, reading.reply)
+    counted = _Counted(exchange, reading, answer, conversation)
+    models = [model_override, answer.model, asked.model, reading.path_model]
+    return Interpretation(
+        provider=reading.provider,
+        operation=format.operation,
+        request_model=asked.model,
+        response_model=answer.model,
+        path_model=reading.path_model,
+        is_streaming=asked.is_streaming or reading.stream is not None,
+        usage=counted.usage,
+        provider_usage=encode_json(answer.provider_usage) if answer.provider_usage is not None else "",
+        cost=_price(exchange, prices, reading, answer, counted, models),
+        finish_reason=answer.finish_reason,
+        error_class=error_class,
+        error_message=error_message,
+        provider_request_id=reading.headers.request_id or answer.reply_id,
+        service_tier=answer.service_tier or reading.headers.service_tier,
+        rate_limits=reading.headers.rate_limits,
+        request_preview=previews.request_preview(conversation),
+        response_preview=previews.response_preview(conversation),
+        request_text=previews.request_text(conversation),
+        response_text=previews.response_text(conversation),
+        tool_calls=previews.tool_names(conversation),
+        time_to_first_token_us=_first_token_us(exchange, reading),
+        body_user=asked.user,
+        interpret_error="; ".join(reading.troubles),
+    )
+
+
+class _Counted:
+    """The ledger, completed by heli's own count where the provider did not get to tell."""
+
+    def __init__(
+        self, exchange: Exchange, reading: Reading, answer: Answer, conversation: Conversation
+    ) -> None:
+        self.usage = answer.usage
+        self.why_estimated = ""
+        if reading.format.operation in _UNCOUNTED or reading.format.is_free or charges_nothing(exchange):
+            return
+        is_cut = not answer.is_complete and (reading.stream is not None or reading.reply is None)
+        if answer.usage.total_tokens is not None and not is_cut:
+            return
+        if reading.reply is None and exchange.response_status is None and not _was_sent(exchange):
+            return
+        self._estimate(answer, conversation, is_cut)
+
+    def _estimate(self, answer: Answer, conversation: Conversation, is_cut: bool) -> None:
+        known = answer.usage
+        visible, thinking = estimate_output(conversation.reply)
+        changes: dict[str, int | None] = {}
+        if known.total_input_tokens is None:
+            if not conversation.messages and not conversation.system:
+                return
+            changes["input_tokens"] = estimate_input(conversation)
+        if known.total_output_tokens is None or is_cut:
+            # A stream that was cut has told at most what it had used when it last told.
+            changes["output_tokens"] = max(visible, known.output_tokens or 0)
+            if thinking or known.reasoning_tokens:
+                changes["reasoning_tokens"] = max(thinking, known.reasoning_tokens or 0)
+        if not changes:
+            return
+        self.usage = msgspec.structs.replace(known, **changes)
+        counted = "input and output" if "input_tokens" in changes else "output"
+        why = "the reply broke off" if is_cut else "the provider reported no usage"
+        self.why_estimated = f"{why}: {counted} counted by heli"
+
+
+def _was_sent(exchange: Exchange) -> bool:
+    """Whether a provider that did not answer may have worked all the same."""
+    return exchange.outcome in (Outcome.CLIENT_ABORTED, Outcome.TIMEOUT, Outcome.INTERRUPTED)
+
+
+def _price(
+    exchange: Exchange,
+    prices: PriceBook,
+    reading: Reading,
+    answer: Answer,
+    counted: _Counted,
+    models: list[str],
+) -> Cost:
+    when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
+    if reading.format.is_free or charges_nothing(exchange):
+        return Cost(state=CostState.FREE, total_usd=prices.zero, price_date=when.date())
+    if reading.format.operation in _UNCOUNTED:
+        return Cost(
+            state=CostState.UNKNOWN, price_date=when.date(), reason="heli does not read this operation"
+        )
+    return prices.price(
+        reading.provider,
+        models,
+        counted.usage,
+        when,
+        tier=answer.service_tier or reading.headers.service_tier,
+        speed=answer.speed,
+        estimated=counted.why_estimated,
+        factor=answer.price_factor,
+        reported_usd=answer.reported_cost_usd,
+    )
+
+
+def _first_token_us(exchange: Exchange, reading: Reading) -> int | None:
+    if reading.stream is None:
+        return None
+    begins = reading.format.begins_answer
+    offset = next((event.end for event in reading.stream.events if begins(event)), None)
+    if offset is None:
+        return None
+    return arrival_us(exchange.response_headers, exchange.response_body, exchange.response_chunks, offset)
+
+
+def rebuild_reply(exchange: Exchange) -> Json:
+    """The whole reply as the provider's own object without streaming, also from a part of a stream.
+
+    `None` when there is no reply, or it is not JSON.
+    """
+    try:
+        return read_exchange(exchange).reply
+    except Exception:  # noqa: BLE001 - the raw body is there to be looked at instead
+        return None
+
+
+def read_conversation(exchange: Exchange) -> Conversation:
+    """Who said what; empty when the exchange is in no format that heli reads."""
+    try:
+        reading = read_exchange(exchange)
+        return reading.format.read_conversation(reading.request, reading.reply)
+    except Exception:  # noqa: BLE001 - the raw body is there to be looked at instead
+        return Conversation()

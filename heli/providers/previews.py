@@ -1,0 +1,109 @@
+"""A conversation in a line or in plain text: what lists show and what search looks in."""
+
+from collections.abc import Iterable, Sequence
+
+from heli.schema.conversation import Conversation, Message, Part, PartKind
+
+PREVIEW_CHARACTERS = 300
+TEXT_BYTES = 16 * 1024
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), 0x2028, 0x2029), " ")
+_CONTROLS |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF), "")
+"""Control characters, and those that turn the direction of text around."""
+
+_NAMES = {PartKind.IMAGE: "[image]", PartKind.AUDIO: "[audio]", PartKind.FILE: "[file]"}
+
+
+def one_line(text: str, limit: int = PREVIEW_CHARACTERS) -> str:
+    """At most `limit` characters on one line, runs of blanks as one."""
+    text = text[: limit * 8].translate(_CONTROLS)
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def request_preview(conversation: Conversation) -> str:
+    """What the user said last; the last tool result where that is what the model was asked to go on from."""
+    for message in reversed(conversation.messages):
+        if message.role not in ("user", "tool", "function"):
+            continue
+        # A caller's own reminders often come as blocks before the words that matter.
+        texts = [text for part in message.parts if (text := _shown(part))]
+        if texts:
+            return one_line(texts[-1])
+    rest = [_shown(part) for message in conversation.messages for part in message.parts]
+    return one_line(" ".join(text for text in rest[-3:] if text))
+
+
+def response_preview(conversation: Conversation) -> str:
+    """The reply's words, or the tools that it calls."""
+    words: list[str] = []
+    calls: list[str] = []
+    thoughts: list[str] = []
+    for message in conversation.reply:
+        for part in message.parts:
+            if part.kind is PartKind.TOOL_CALL:
+                calls.append(_shown(part))
+            elif part.kind is PartKind.THINKING:
+                thoughts.append(part.text[:PREVIEW_CHARACTERS])
+            elif text := _shown(part):
+                words.append(text)
+    return one_line(" ".join(each[: PREVIEW_CHARACTERS * 8] for each in (words + calls or thoughts)[:8]))
+
+
+def _shown(part: Part) -> str:
+    match part.kind:
+        case PartKind.TOOL_CALL:
+            return f"⚒ {part.name} {part.text[: PREVIEW_CHARACTERS * 2]}".rstrip()
+        case PartKind.TOOL_RESULT:
+            return f"↩ {part.text[: PREVIEW_CHARACTERS * 8]}" if part.text else ""
+        case PartKind.IMAGE | PartKind.FILE:
+            return _NAMES[part.kind]
+        case PartKind.AUDIO:
+            return part.text or _NAMES[part.kind]
+        case PartKind.THINKING | PartKind.OTHER:
+            return ""
+        case _:
+            return part.text
+
+
+def request_text(conversation: Conversation) -> str:
+    """All that was said to the model; of a long conversation its end, as earlier requests hold the rest."""
+    system = Message(role="system", parts=list(conversation.system))
+    return _newest([system, *conversation.messages])
+
+
+def response_text(conversation: Conversation) -> str:
+    return _newest(conversation.reply)
+
+
+def _newest(messages: Sequence[Message]) -> str:
+    texts: list[str] = []
+    left = TEXT_BYTES
+    for part in _backwards(messages):
+        text = f"{part.name} {part.text}" if part.kind is PartKind.TOOL_CALL else part.text
+        if not text:
+            continue
+        texts.append(text[-left:])
+        left -= len(texts[-1]) + 1
+        if left <= 0:
+            break
+    joined = "\n".join(reversed(texts))
+    encoded = joined.encode("utf-8", "replace")
+    return joined if len(encoded) <= TEXT_BYTES else encoded[-TEXT_BYTES:].decode("utf-8", "ignore")
+
+
+def _backwards(messages: Sequence[Message]) -> Iterable[Part]:
+    for message in reversed(messages):
+        for part in reversed(message.parts):
+            if part.kind is not PartKind.OTHER:
+                yield part
+
+
+def tool_names(conversation: Conversation) -> list[str]:
+    """The tools that the reply calls, in order."""
+    return [
+        part.name
+        for message in conversation.reply
+        for part in message.parts
+        if part.kind is PartKind.TOOL_CALL
+    ]

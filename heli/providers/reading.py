@@ -1,0 +1,83 @@
+"""A captured exchange with its bodies decoded: where interpretation, `heli show` and the live feed start."""
+
+import msgspec
+
+from heli.providers.encoding import decode
+from heli.providers.formats.format import Format
+from heli.providers.framing import Stream
+from heli.providers.json_values import Json, Unreadable, decode_json
+from heli.providers.recognition import OTHER, recognise, recognise_body
+from heli.providers.reply_headers import ReplyHeaders, read_headers
+from heli.schema.exchange import Exchange
+
+
+class Reading(msgspec.Struct):
+    """What could be read of an exchange."""
+
+    provider: str
+    format: Format
+    path_model: str
+    request: Json
+    """`None` when there is none or it is not JSON."""
+    reply: Json
+    """The whole reply as the provider would have sent it without streaming; `None` when there is none."""
+    stream: Stream | None
+    """The events of a streamed reply."""
+    headers: ReplyHeaders
+    troubles: list[str]
+    """What could not be read, and why."""
+
+
+def read_exchange(exchange: Exchange) -> Reading:
+    """Decodes both bodies and puts a stream together again."""
+    recognised = recognise(exchange)
+    headers = read_headers(exchange.response_headers)
+    reading = Reading(
+        provider=recognised.provider,
+        format=recognised.format,
+        path_model=recognised.path_model,
+        request=None,
+        reply=None,
+        stream=None,
+        headers=headers,
+        troubles=[],
+    )
+    if exchange.is_websocket:
+        return reading
+    _read_request(exchange, reading)
+    _read_reply(exchange, reading)
+    return reading
+
+
+def _read_request(exchange: Exchange, reading: Reading) -> None:
+    decoded = decode(exchange.request_headers, exchange.request_body)
+    value = decode_json(decoded.data) if decoded.data else None
+    if not isinstance(value, Unreadable):
+        reading.request = value
+    elif reading.format is not OTHER:
+        cut = " (it was cut)" if exchange.request_body_bytes > len(exchange.request_body) else ""
+        reading.troubles.append(f"request {decoded.trouble or value.reason}{cut}")
+
+
+def _read_reply(exchange: Exchange, reading: Reading) -> None:
+    decoded = decode(exchange.response_headers, exchange.response_body)
+    body = decoded.data
+    if decoded.trouble:
+        reading.troubles.append(f"reply {decoded.trouble}")
+    if not body:
+        return
+    if reading.format is OTHER:
+        reading.format = recognise_body(reading.request, body)
+    stream = reading.format.read_events(body, reading.headers.content_type)
+    if stream is not None:
+        reading.stream = stream
+        reading.reply = reading.format.assemble(stream.events)
+        if stream.trouble and exchange.end_us is not None:
+            reading.troubles.append(f"reply: {stream.trouble}")
+        return
+    value = decode_json(body)
+    if not isinstance(value, Unreadable):
+        reading.reply = value
+    elif b"json" in reading.headers.content_type or reading.format.operation != "other":
+        cut = " (it was cut)" if exchange.response_body_bytes > len(exchange.response_body) else ""
+        reading.troubles.append(f"reply is {value.reason}{cut}")

@@ -1,0 +1,80 @@
+"""From a provider's totals to heli's disjoint ledger: the one place where inclusive counts are split."""
+
+from heli.providers.json_values import Json, as_count, as_dict
+from heli.schema.usage import Usage
+
+
+def split_totals(
+    *,
+    total_input: int | None = None,
+    total_output: int | None = None,
+    cache_read: int | None = None,
+    cache_write_5m: int | None = None,
+    cache_write_1h: int | None = None,
+    input_audio: int | None = None,
+    input_image: int | None = None,
+    cache_read_audio: int | None = None,
+    reasoning: int | None = None,
+    output_audio: int | None = None,
+    output_image: int | None = None,
+    server_tool_uses: dict[str, int] | None = None,
+) -> Usage:
+    """A ledger from totals that include their parts.
+
+    `cache_read` and `input_audio` exclude `cache_read_audio`. Parts that exceed their total show that the
+    total did not include them; then it is the uncached, or visible, count itself.
+    """
+    return Usage(
+        input_tokens=_rest(
+            total_input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            input_audio,
+            input_image,
+            cache_read_audio,
+        ),
+        cache_read_tokens=cache_read,
+        cache_write_5m_tokens=cache_write_5m,
+        cache_write_1h_tokens=cache_write_1h,
+        input_audio_tokens=input_audio,
+        input_image_tokens=input_image,
+        cache_read_audio_tokens=cache_read_audio,
+        output_tokens=_rest(total_output, reasoning, output_audio, output_image),
+        reasoning_tokens=reasoning,
+        output_audio_tokens=output_audio,
+        output_image_tokens=output_image,
+        server_tool_uses=server_tool_uses or {},
+    )
+
+
+def _rest(total: int | None, *parts: int | None) -> int | None:
+    if total is None:
+        return None
+    known = 0
+    for part in parts:
+        if part:
+            known += part
+    return total - known if known <= total else total
+
+
+def first_count(usage: Json, *names: str) -> int | None:
+    """The first of these fields that holds a count."""
+    fields = as_dict(usage)
+    for name in names:
+        count = as_count(fields.get(name))
+        if count is not None:
+            return count
+    return None
+
+
+def minus(count: int | None, part: int | None) -> int | None:
+    """`count` without `part`, never below zero."""
+    if count is None or not part:
+        return count
+    return max(0, count - part)
+
+
+def positive(count: int | None) -> int | None:
+    """`None` for zero: for parts that most replies mention only to say that there is none."""
+    return count or None
