@@ -4,9 +4,9 @@ Fields and operators are in the tables here, and nothing that a caller wrote bec
 are bound by the server.
 """
 
+import contextlib
 import datetime
 import decimal
-import math
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -58,7 +58,9 @@ class Binder:
         return self.bind("String", value)
 
     def bind_number(self, value: Any, what: str) -> str:
-        number = _number(value, what)
+        return self.bind_decimal(_number(value, what))
+
+    def bind_decimal(self, number: Decimal) -> str:
         if number == number.to_integral_value() and abs(number) < _INT64:
             return self.bind("Int64", int(number))
         return self.bind("Float64", float(number))
@@ -123,7 +125,8 @@ def _numeric(expression: str, bind: Callable[[Binder, Any, str], str] = Binder.b
 
 def _bind_nanodollars(binder: Binder, value: Any, name: str) -> str:
     """Helicone's cost: dollars in the filter, whole nanodollars in the column, rounded down."""
-    return binder.bind_number(_EXACT.multiply(_number(value, name), NANODOLLARS) // 1, name)
+    nanodollars = _EXACT.multiply(_number(value, name), Decimal(NANODOLLARS))
+    return binder.bind_decimal(nanodollars.to_integral_value(decimal.ROUND_FLOOR, _EXACT))
 
 
 def _bind_dollars(binder: Binder, value: Any, name: str) -> str:
@@ -343,12 +346,14 @@ def _pattern(value: Any) -> Any:
 
 
 def _number(value: Any, name: str) -> Decimal:
-    is_number = isinstance(value, int | float | Decimal | str) and not isinstance(value, bool)
-    try:
-        number = Decimal(str(value)[:64]) if is_number else Decimal("NaN")
-    except decimal.InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or not math.isfinite(float(number)):
+    """Numbers of JSON, and numbers in text; finite ones that a double can hold at least roughly."""
+    number = Decimal("NaN")
+    if isinstance(value, str) and len(value) <= 64:
+        with contextlib.suppress(decimal.InvalidOperation):
+            number = Decimal(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e64:
+        number = Decimal(repr(value))
+    if not number.is_finite() or abs(number) >= Decimal("1e64"):
         raise UsageError(f"{name} is compared with a number, not with {show(value)}")
     return number
 
@@ -358,5 +363,8 @@ def _unknown_operator(name: str, operator: str, *known: str) -> UsageError:
 
 
 def show(value: Any) -> str:
+    """The value for a message, cut when it is long."""
+    if isinstance(value, int) and abs(value) >= 10**64:
+        return "a number of more than 64 digits"
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:79] + "…"
