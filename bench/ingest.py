@@ -124,7 +124,7 @@ def watched() -> Iterator[list[int]]:
 
 
 def waiting() -> int:
-    return sum(row["records_waiting"] for row in survey_spool(HOME))
+    return sum(row["waiting_records"] for row in survey_spool(HOME))
 
 
 def survey_spool(home: Path) -> list[dict]:
