@@ -1,0 +1,42 @@
+"""Ingest: gateways' shippers bring exchanges here, and tell what is in flight."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from heli.backend.api.answers import Json, tells
+from heli.backend.api.parts import Here
+from heli.backend.ingest.pipeline import IngestAnswer
+
+INGEST_PATH = "/v1/ingest"
+LIVE_PATH = "/v1/ingest/live"
+
+router = APIRouter(tags=["Ingest"])
+
+_BATCH = {
+    "requestBody": {
+        "description": "zstd of a msgpack array",
+        "required": True,
+        "content": {"application/x-heli-exchanges": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post(
+    INGEST_PATH,
+    summary="Store exchanges",
+    responses=tells(IngestAnswer, "Rows and bodies are durable"),
+    openapi_extra=_BATCH,
+)
+async def ingest(request: Request, here: Here) -> Response:
+    """A batch of exchanges, each stored once however often it is sent. Needs the ingest token."""
+    here.door.admit(request.headers.get("authorization", ""))
+    here.readiness.require()
+    return Json(await here.door.take(await request.body()))
+
+
+@router.post(LIVE_PATH, summary="Tell what is in flight", status_code=204, openapi_extra=_BATCH)
+async def ingest_live(request: Request, here: Here) -> Response:
+    """Records of calls in flight, for the live feed. Needs the ingest token."""
+    here.door.admit(request.headers.get("authorization", ""))
+    here.door.take_live(await request.body())
+    return Response(status_code=204)

@@ -1,0 +1,180 @@
+"""The backend's parts, put together: stores, ingest, live hub, API."""
+
+import asyncio
+import contextlib
+import datetime
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import msgspec
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import heli
+from heli.backend.api import costs, errors, health, helicone, ingest, live, requests
+from heli.backend.api.answers import describe
+from heli.backend.api.guard import Guard
+from heli.backend.api.metrics import Metrics
+from heli.backend.api.parts import Parts
+from heli.backend.ingest.door import IngestDoor
+from heli.backend.ingest.pipeline import Pipeline
+from heli.backend.live import LiveHub
+from heli.backend.queries.costs import spend_report
+from heli.backend.readiness import Readiness
+from heli.backend.stores.packed_bodies import PackedBodyStore
+from heli.backend.stores.relational import Database, open_database
+from heli.backend.stores.request_log import RequestLog, open_request_log
+from heli.providers import PriceBook, peek
+from heli.schema.errors import HeliError
+from heli.schema.exchange import Exchange
+from heli.schema.live import LiveCall
+from heli.schema.paths import read_or_make_secret
+from heli.schema.settings import Loaded
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""Of an API call; Helicone's limit."""
+BATCH_SLACK_BYTES = 16 * 1024 * 1024
+SPENT_REFRESH_S = 30.0
+
+DESCRIPTION = """Every call that programs make to a language model, as heli recorded it.
+
+Times are RFC 3339 in UTC. Money is in US dollars, as JSON numbers with all their digits: read them as
+decimals."""
+
+
+def make_parts(loaded: Loaded) -> Parts:
+    """All that the settings name, connected to nothing yet. Raises `UsageError` for a bad price file."""
+    settings, paths = loaded.settings, loaded.paths
+    log, database = open_request_log(loaded), open_database(loaded)
+    override = settings.prices.override_file
+    prices = PriceBook.load(paths.prices_file if not override else paths.config.joinpath(override))
+    bodies = PackedBodyStore(paths.bodies)
+    token = settings.backend.ingest_token or read_or_make_secret(paths.ingest_token)
+    max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
+    hub, metrics = LiveHub(look), Metrics()
+    door = IngestDoor(Pipeline(log, bodies, prices), hub, token, max_bytes, metrics.count_batch)
+    parts = Parts(
+        log=log, bodies=bodies, hub=hub, door=door, readiness=make_readiness(log, database), metrics=metrics
+    )
+    watch(parts)
+    return parts
+
+
+def make_readiness(log: RequestLog, database: Database) -> Readiness:
+    def prepare() -> None:
+        database.migrate()
+        log.migrate()
+
+    def check() -> None:
+        database.ping()
+        log.ping()
+
+    return Readiness(prepare, check)
+
+
+def watch(parts: Parts) -> None:
+    """Gauges of what is now."""
+    parts.metrics.watch("heli_live_subscribers", "Listeners of the live feed", lambda: parts.hub.subscribers)
+    parts.metrics.watch(
+        "heli_calls_in_flight", "Calls that began and did not end", lambda: parts.hub.in_flight
+    )
+    parts.metrics.watch("heli_ready", "1 when the stores answer", lambda: parts.readiness.is_ready)
+
+
+def look(exchange: Exchange, told: LiveCall) -> LiveCall:
+    """What can be told of a call in flight."""
+    seen = peek(exchange)
+    first_us = exchange.first_byte_us
+    return msgspec.structs.replace(
+        told,
+        provider=seen.provider,
+        model=seen.model,
+        status=exchange.response_status,
+        time_to_first_token_ms=None if first_us is None else first_us / 1000,
+        output_tokens_estimate=seen.output_tokens_estimate,
+        preview=seen.text,
+    )
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The API over these parts, which it runs while it is up."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with parts.readiness.running(), parts.hub.running(), keep_spent(parts):
+            yield
+        await asyncio.to_thread(parts.door.close)
+
+    app = FastAPI(
+        title="heli",
+        version=heli.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    for part in (requests, costs, live, helicone, ingest, health):
+        app.include_router(part.router)
+    errors.install(app)
+    limits = {ingest.INGEST_PATH: parts.door.max_bytes, ingest.LIVE_PATH: parts.door.max_bytes}
+    app.add_middleware(Guard, max_body_bytes=MAX_BODY_BYTES, limits=limits)
+    app.add_middleware(Timed, metrics=parts.metrics)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    return app
+
+
+class Timed:
+    """ASGI middleware that counts calls by route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        began = time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.count_call(scope["method"], route, status, time.perf_counter() - began)
+
+
+@contextlib.asynccontextmanager
+async def keep_spent(parts: Parts) -> AsyncIterator[None]:
+    """Correct the live feed's sum of today by the log's, now and then, while somebody listens."""
+    task = asyncio.create_task(_keep_spent(parts))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep_spent(parts: Parts) -> None:
+    while True:
+        was_ready = parts.readiness.is_ready
+        if was_ready:
+            spent = parts.hub.spent
+            since, additions = spent.since, spent.additions
+            with contextlib.suppress(HeliError):
+                spent.correct(await asyncio.to_thread(_spent_since, parts, since), since, additions)
+        await asyncio.sleep(SPENT_REFRESH_S if was_ready else 0.25)
+
+
+def _spent_since(parts: Parts, since: datetime.datetime) -> Decimal:
+    scope = parts.scope().and_also("created_at >= {since:DateTime64(6, 'UTC')}", since=since)
+    return spend_report(parts.log, scope, []).total.cost_usd or Decimal(0)

@@ -1,0 +1,163 @@
+"""The live hub: what happens to calls right now, told to whoever listens. Best effort, in memory, bounded.
+
+It belongs to the event loop of its process: every method is called there. Looking into a call in flight is
+the only costly step, and is done in a thread, for at most `MAX_PEEKS` calls four times a second, and only
+while somebody listens.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+from heli.backend.live_calls import CallInFlight, CallsInFlight
+from heli.backend.spent_today import SpentToday
+from heli.schema.exchange import Exchange, Record
+from heli.schema.live import LiveCall, LiveEvent, LiveKind, LiveTotals
+from heli.schema.request import Request
+
+TICK_S = 0.25
+"""A call's progress is told at most this often."""
+SWEEP_S = 15.0
+MAX_PEEKS = 200
+MAX_WAITING = 2_000
+"""Events that wait for a subscriber; a slower one loses the oldest."""
+
+type Look = Callable[[Exchange, LiveCall], LiveCall]
+"""What can be told of a call in flight, given what was told before. Runs in a thread; must not raise."""
+
+type Wants = Callable[[LiveEvent], bool]
+"""Whether a subscriber is to be told of an event."""
+
+
+class Subscription:
+    """One listener's queue. Iterating it ends when the hub closes."""
+
+    def __init__(self, wants: Wants) -> None:
+        self._wants = wants
+        self._waiting: deque[LiveEvent] = deque(maxlen=MAX_WAITING)
+        self._news = asyncio.Event()
+        self._is_closed = False
+        self.dropped = 0
+        """Events that this listener was too slow for."""
+
+    def offer(self, event: LiveEvent) -> None:
+        if not self._wants(event):
+            return
+        self.dropped += len(self._waiting) == MAX_WAITING
+        self._waiting.append(event)
+        self._news.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._news.set()
+
+    async def batch(self, timeout_s: float) -> list[LiveEvent] | None:
+        """Everything that waits, or nothing after `timeout_s`; `None` once the hub has closed."""
+        if not self._waiting and not self._is_closed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), timeout_s)
+        self._news.clear()
+        if self._is_closed:
+            return None
+        events = list(self._waiting)
+        self._waiting.clear()
+        return events
+
+
+class LiveHub:
+    """Takes in records in flight and finished requests; gives out events."""
+
+    def __init__(self, look: Look, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._calls = CallsInFlight()
+        self._subscriptions: set[Subscription] = set()
+        self._news = asyncio.Event()
+        self.spent = SpentToday()
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    def totals(self) -> LiveTotals:
+        return LiveTotals(in_flight=self.in_flight, today_cost_usd=self.spent.cost_usd)
+
+    def consume(self, records: Sequence[Record]) -> None:
+        """Records of calls in flight, in the order of the wire."""
+        self._calls.consume(records, self._clock())
+        self._news.set()
+
+    def finish(self, requests: Sequence[Request]) -> None:
+        """Requests that were just stored, each for the first time."""
+        self.spent.add(requests)
+        self._calls.remove(request.id.bytes for request in requests)
+        if self._subscriptions:
+            for request in requests:
+                self._publish(LiveEvent(kind=LiveKind.FINISHED, request=request))
+
+    @contextlib.contextmanager
+    def subscribe(self, wants: Wants = lambda event: True) -> Iterator[Subscription]:
+        """Listen, beginning with the calls that are in flight now."""
+        subscription = Subscription(wants)
+        for call in self._calls.announced():
+            subscription.offer(LiveEvent(kind=LiveKind.STARTED, call=call))
+        self._subscriptions.add(subscription)
+        self._news.set()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """End all subscriptions, so that the process can drain."""
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    async def tell_progress(self) -> None:
+        """Look at calls that changed and tell about them; one round."""
+        calls = self._calls.changed(MAX_PEEKS)
+        if len(calls) == MAX_PEEKS:
+            self._news.set()
+        seen = [(call, call.so_far()) for call in calls]
+        for call, told in await asyncio.to_thread(self._look_at, seen):
+            if call.exchange.id not in self._calls or call.is_closed:
+                continue
+            if not call.is_announced or told != call.told:
+                kind = LiveKind.STREAMING if call.is_announced else LiveKind.STARTED
+                call.told, call.is_announced = told, True
+                self._publish(LiveEvent(kind=kind, call=told))
+
+    def _look_at(self, seen: list[tuple[CallInFlight, Exchange]]) -> list[tuple[CallInFlight, LiveCall]]:
+        return [(call, self._look(exchange, call.told)) for call, exchange in seen]
+
+    def _publish(self, event: LiveEvent) -> None:
+        for subscription in self._subscriptions:
+            subscription.offer(event)
+
+    async def run(self) -> None:
+        """Until cancelled: tell about progress, give up silent calls."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), SWEEP_S)
+            self._news.clear()
+            self._calls.expire(self._clock())
+            if self._subscriptions:
+                await self.tell_progress()
+                await asyncio.sleep(TICK_S)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            self.close()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

@@ -1,0 +1,115 @@
+"""An archived exchange as people read it: heads as text, bodies decoded."""
+
+import base64
+from typing import Any
+
+import msgspec
+
+from heli.backend.queries.json_text import json_or_none
+from heli.backend.stores.bodies import BodyStore
+from heli.providers import rebuild_reply
+from heli.providers.encoding import decode_body
+from heli.schema.errors import NotFoundError
+from heli.schema.exchange import ChunkTimes, Exchange, Headers, decode_exchanges
+from heli.schema.request import Request
+
+
+class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as it crossed the wire, with transfer and content encodings undone."""
+
+    request: Request
+    method: str
+    path: str
+    origin: str
+    peer: str
+    worker: str
+    error: str | None
+    """Why it did not end well, for people."""
+    request_headers: list[tuple[str, str]]
+    request_body: str | None
+    """Its text; `None` when there is none, or it is not text."""
+    request_body_base64: str | None
+    """The body when it is not text."""
+    request_json: Any
+    """The body when it is JSON, as it was sent."""
+    request_body_truncated: bool
+    """More crossed the wire than was kept."""
+    response_status: int | None
+    upstream_status: int | None
+    """The provider's own status where heli answered with another."""
+    response_headers: list[tuple[str, str]]
+    response_body: str | None
+    response_body_base64: str | None
+    response_json: Any
+    """The whole reply as the provider's non-streaming JSON, put together again if it was streamed."""
+    response_body_truncated: bool
+    request_chunks: ChunkTimes
+    chunks: ChunkTimes
+    """`[[microseconds after the beginning, bytes]]` of the reply, as it was read."""
+    request_end_us: int | None
+    first_byte_us: int | None
+    end_us: int | None
+    is_websocket: bool
+
+
+def load_exchange(bodies: BodyStore, request: Request) -> Exchange:
+    """The archived exchange of a request. Raises `NotFoundError` when there is none."""
+    if not request.body_ref:
+        raise NotFoundError(
+            f"nothing was archived of {request.id}", f"bodies omitted: {request.bodies_omitted or 'all'}"
+        )
+    (exchange,) = decode_exchanges(bodies.get(request.body_ref))
+    return exchange
+
+
+def view_exchange(request: Request, exchange: Exchange) -> ExchangeView:
+    sent = decode_body(exchange.request_headers, exchange.request_body)
+    came = decode_body(exchange.response_headers, exchange.response_body)
+    request_body, request_base64 = _text_or_base64(sent)
+    response_body, response_base64 = _text_or_base64(came)
+    return ExchangeView(
+        request=request,
+        method=exchange.method,
+        path=exchange.path,
+        origin=exchange.origin,
+        peer=exchange.peer,
+        worker=exchange.worker,
+        error=exchange.error,
+        request_headers=_readable(exchange.request_headers),
+        request_body=request_body,
+        request_body_base64=request_base64,
+        request_json=json_or_none(sent),
+        request_body_truncated=len(exchange.request_body) < exchange.request_body_bytes,
+        response_status=exchange.response_status,
+        upstream_status=exchange.upstream_status,
+        response_headers=_readable(exchange.response_headers),
+        response_body=response_body,
+        response_body_base64=response_base64,
+        response_json=reply_json(exchange, came),
+        response_body_truncated=len(exchange.response_body) < exchange.response_body_bytes,
+        request_chunks=exchange.request_chunks,
+        chunks=exchange.response_chunks,
+        request_end_us=exchange.request_end_us,
+        first_byte_us=exchange.first_byte_us,
+        end_us=exchange.end_us,
+        is_websocket=exchange.is_websocket,
+    )
+
+
+def reply_json(exchange: Exchange, decoded: bytes) -> Any:
+    """The reply's own JSON text where it is that, else the object that its stream adds up to, else `None`."""
+    raw = json_or_none(decoded)
+    return rebuild_reply(exchange) if raw is None else raw
+
+
+def _readable(headers: Headers) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _text_or_base64(data: bytes) -> tuple[str | None, str | None]:
+    if not data:
+        return None, None
+    try:
+        return data.decode(), None
+    except UnicodeDecodeError:
+        return None, base64.b64encode(data).decode()

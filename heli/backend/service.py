@@ -1,0 +1,103 @@
+"""The backend process: listen, serve until told to stop, drain."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from heli.backend.app import make_app, make_parts
+from heli.schema.errors import ConflictError, ExitCode, HeliError
+from heli.schema.settings import Loaded
+
+logger = logging.getLogger("heli.backend")
+
+BACKLOG = 512
+DRAIN_S = 20
+KEEP_ALIVE_S = 75
+
+
+def run_backend(loaded: Loaded) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. The stores need not be there yet."""
+    settings = loaded.settings
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s backend %(levelname)s %(message)s"
+    )
+    try:
+        listener = listen(settings.host, settings.ports.backend)
+        parts = make_parts(loaded)
+    except HeliError as error:
+        logger.error("%s%s", error.message, f"; {error.hint}" if error.hint else "")
+        return error.exit_code
+    server = DrainingServer(configure(make_app(parts), settings.log_level), parts.hub.close)
+    logger.info("listening on http://%s:%d", settings.host, settings.ports.backend)
+    server.run(sockets=[listener])
+    parts.log.close()
+    logger.info("stopped")
+    return ExitCode.OK if server.started else ExitCode.FAILURE
+
+
+def configure(app: object, log_level: str = "info") -> uvicorn.Config:
+    """How uvicorn serves heli."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level="warning" if log_level == "info" else log_level,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+        backlog=BACKLOG,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, but a signal ends the live feeds first, and the process with its own exit code."""
+
+    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_drain = on_drain
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(name, self.drain)
+        yield
+
+    def drain(self) -> None:
+        """Take no more calls, finish those at hand; a second signal cuts them off."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._on_drain()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ConflictError` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConflictError(
+                f"port {port} is taken by another program",
+                "stop it, or choose another one with HELI_PORTS__BACKEND",
+            ) from error
+        raise HeliError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(True)
+    return listener

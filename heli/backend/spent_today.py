@@ -1,0 +1,58 @@
+"""What today's calls have cost so far: what the store told last, and what was stored since."""
+
+import datetime
+import decimal
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from heli.schema.request import Request
+
+_EXACT = decimal.Context(prec=76)
+
+
+def machine_time() -> datetime.datetime:
+    """Now, in the machine's time zone: whose day it is decides what today is."""
+    return datetime.datetime.now(datetime.UTC).astimezone()
+
+
+class SpentToday:
+    """A running sum of known costs that begins again at midnight."""
+
+    def __init__(self, now: Callable[[], datetime.datetime] = machine_time) -> None:
+        self._now = now
+        self._midnight = self._last_midnight()
+        self._cost_usd = Decimal(0)
+        self.additions = 0
+        """Tells whether something was added while the store was asked."""
+
+    @property
+    def cost_usd(self) -> Decimal:
+        self._roll()
+        return self._cost_usd
+
+    @property
+    def since(self) -> datetime.datetime:
+        """When today began."""
+        self._roll()
+        return self._midnight
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """Requests that were just stored."""
+        self._roll()
+        self.additions += 1
+        for request in requests:
+            if request.cost_usd is not None and request.created_at >= self._midnight:
+                self._cost_usd = _EXACT.add(self._cost_usd, request.cost_usd)
+
+    def correct(self, cost_usd: Decimal, since: datetime.datetime, additions: int) -> None:
+        """Take over the store's sum, if it is still today's and nothing was added since it was asked for."""
+        self._roll()
+        if since == self._midnight and additions == self.additions:
+            self._cost_usd = cost_usd
+
+    def _roll(self) -> None:
+        if (midnight := self._last_midnight()) != self._midnight:
+            self._midnight, self._cost_usd = midnight, Decimal(0)
+
+    def _last_midnight(self) -> datetime.datetime:
+        return datetime.datetime.combine(self._now().date(), datetime.time()).astimezone()
