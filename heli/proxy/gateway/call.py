@@ -53,7 +53,7 @@ class Call:
         "upstream",
     )
 
-    def __init__(self, caller: "CallerConnection", head: RequestHead, started_ns: int) -> None:
+    def __init__(self, caller: "CallerConnection", head: RequestHead) -> None:
         self.caller = caller
         self.head = head
         self.is_recorded = caller.listener is not None
@@ -75,26 +75,24 @@ class Call:
         self.sent_at = 0.0
         self.touched = caller.gateway.now
         """When bytes last came from either side, by the coarse clock."""
-        self.id = make_id()
+        self.id = b""
         self.capture: Capture | None = None
-        if self.is_recorded:
-            self._identify(started_ns)
+        if caller.listener is not None:
+            self._identify(caller.listener)
 
-    def _identify(self, started_ns: int) -> None:
+    def _identify(self, listener: Listener) -> None:
         """Find out who calls. A failure costs the recording, never the call."""
-        gateway, head = self.caller.gateway, self.head
-        now_ns = time.time_ns()
-        since_us = max(0, now_ns - started_ns) // 1000
+        gateway, caller, head = self.caller.gateway, self.caller, self.head
         try:
             if faults.ARMED:
                 faults.strike("identify")
             self.id = request_id(head)
             capture = Capture(
                 self.id,
-                started_ns,
-                time.perf_counter_ns() // 1000 - since_us,
-                self.caller.listener or Listener.GATEWAY,
-                self.caller.peer,
+                caller.started_ns,
+                caller.started_us,
+                listener,
+                caller.peer,
                 gateway.settings.gateway.capture_max_bytes,
             )
             capture.key_digest = take_key(head)
@@ -106,6 +104,7 @@ class Call:
         except Exception:
             gateway.own_fault("identify")
             gateway.counters.calls_unrecorded += 1
+            self.id = self.id or make_id()
 
     # The request.
 
@@ -130,8 +129,8 @@ class Call:
                 return len(rest)
             parts.append(rest if taken == len(rest) else rest[:taken])
             self._capture_request(parts[1])
-        if self.request_body.is_done:
-            self._request_ended()
+        elif self.request_body.is_done and self.capture is not None:
+            self.capture.request_end_us = self.capture.now_us()
         self.unsent = parts
         upstream = gateway.pool.take(self.target) if self._may_reuse() else None
         if upstream is not None:
@@ -150,7 +149,7 @@ class Call:
         lines = head.lines
         host = target.host_header
         lines[head.host_line] = (lines[head.host_line] or b"Host") + b": " + host
-        first = b"%b %b %b" % (head.method, head.target, head.version)
+        first = b" ".join((head.method, head.target, head.version))
         if self._asks_for_upgrade():
             return b"\r\n".join(
                 [first, *lines, b"Connection: Upgrade", b"Upgrade: " + head.upgrade, b"", b""]
@@ -178,8 +177,6 @@ class Call:
             self.unsent.append(data)
             self._bound_unsent()
         self._capture_request(data)
-        if self.request_body.is_done:
-            self._request_ended()
         return taken
 
     def _bound_unsent(self) -> None:
@@ -196,15 +193,14 @@ class Call:
         if capture is None:
             return
         try:
-            capture.request_part(data)
+            at_us = time.perf_counter_ns() // 1000 - capture.started_us
+            capture.request_part(data, at_us)
+            if self.request_body.is_done:
+                capture.request_end_us = at_us
             if capture.is_opened or capture.request.pending > GROW_BYTES:
                 self._grown(capture)
         except Exception:
             self._lose_capture("capture_request")
-
-    def _request_ended(self) -> None:
-        if self.capture is not None:
-            self.capture.request_end_us = self.capture.now_us()
 
     # The connection to the provider.
 
@@ -333,7 +329,7 @@ class Call:
         self.unsent = None
         self.reply_head = head
         if self.capture is not None:
-            self.capture.reply_head(head.status, head.captured)
+            self.capture.reply_head(head.status, head.captured, self.capture.now_us())
             if self.capture.is_opened:
                 self.caller.gateway.recorder.grown(self.capture)
         lines = [head.first_line, *head.lines]
@@ -378,7 +374,7 @@ class Call:
         if capture is None:
             return
         try:
-            capture.reply_part(data)
+            capture.reply_part(data, time.perf_counter_ns() // 1000 - capture.started_us)
             if capture.is_opened or capture.reply.pending > GROW_BYTES:
                 self._grown(capture)
         except Exception:
@@ -475,7 +471,7 @@ class Call:
         head, body = error_reply(status, reason, self.id if self.is_recorded else None)
         self.caller.transport.write(head + body)
         if self.capture is not None:
-            self.capture.reply_head(status.value, [])
+            self.capture.reply_head(status.value, [], self.capture.now_us())
             self._capture_reply(body)
         self._drop_upstream()
         self._over(outcome, reason)

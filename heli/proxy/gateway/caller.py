@@ -23,6 +23,7 @@ class CallerConnection(asyncio.Protocol):
     """One connection from a program. `listener` is `None` for the log API, which is only passed on."""
 
     __slots__ = (
+        "answering",
         "buffer",
         "call",
         "gateway",
@@ -32,6 +33,7 @@ class CallerConnection(asyncio.Protocol):
         "peer",
         "rests_since",
         "started_ns",
+        "started_us",
         "transport",
         "window_bytes",
         "window_start",
@@ -43,6 +45,8 @@ class CallerConnection(asyncio.Protocol):
         self.call: Call | None = None
         self.buffer = b""
         """What has come and is not dealt with: the beginning of a head, or the next request."""
+        self.answering: asyncio.Task[None] | None = None
+        """One of the gateway's own routes is being answered."""
         self.peer = ""
         self.transport: asyncio.Transport
         self.is_gone = False
@@ -50,6 +54,8 @@ class CallerConnection(asyncio.Protocol):
         """Nothing more is read; the connection ends when what was written has gone out."""
         self.started_ns = 0
         """When the first byte of the request under way came; 0 between requests."""
+        self.started_us = 0
+        """The same moment by the clock that is never set."""
         self.rests_since = gateway.now
         self.window_start = gateway.now
         """When the period began in which a body must bring its least number of bytes."""
@@ -68,9 +74,12 @@ class CallerConnection(asyncio.Protocol):
         call = self.call
         if self.is_leaving:
             return
-        if call is None:
+        if self.answering is not None:
+            self._keep_for_later(data)
+        elif call is None:
             if not self.started_ns:
                 self.started_ns = time.time_ns()
+                self.started_us = time.perf_counter_ns() // 1000
                 self.rests_since = self.gateway.now
             self._read_head(data)
         elif call.is_tunnel:
@@ -131,25 +140,30 @@ class CallerConnection(asyncio.Protocol):
             self._refuse(bad.status, f"the request is refused: {bad}")
             return
         if head.method == b"GET" and self.gateway.is_own_route(head.target):
-            self._answer(head, rest)
+            self.started_ns = 0
+            self.answering = self.gateway.loop.create_task(self._answer(head, rest))
             return
-        started_ns, self.started_ns = self.started_ns, 0
-        call = self.call = Call(self, head, started_ns)
+        call = self.call = Call(self, head)
+        self.started_ns = 0
         self.window_start, self.window_bytes = self.gateway.now, len(rest)
         taken = call.begin(rest)
         if taken < len(rest):
             self._keep_for_later(rest[taken:])
 
-    def _answer(self, head: RequestHead, rest: bytes) -> None:
+    async def _answer(self, head: RequestHead, rest: bytes) -> None:
         """One of the gateway's own routes."""
-        status, body, content_type = self.gateway.answer(head.target)
+        status, body, content_type = await self.gateway.answer(head.target)
+        self.answering = None
+        if self.is_gone:
+            return
         self.transport.write(plain_reply(status, body, content_type, head.wants_close))
-        self.started_ns = 0
         self.rests_since = self.gateway.now
-        if head.wants_close or head.content_length or head.transfer_encoding:
+        if head.wants_close or head.content_length or head.is_chunked:
             self.hang_up(is_sending=not head.wants_close)
-        elif rest:
-            self.gateway.loop.call_soon(self._next, rest)
+            return
+        data, self.buffer = rest + self.buffer, b""
+        if data:
+            self.data_received(data)
 
     def _next(self, data: bytes) -> None:
         if not self.is_gone and not self.is_leaving:

@@ -136,23 +136,23 @@ class Capture:
         """Microseconds since the call began."""
         return time.perf_counter_ns() // 1000 - self.started_us
 
-    def request_part(self, data: bytes) -> None:
+    def request_part(self, data: bytes, at_us: int) -> None:
         """Bytes of the request's body have passed."""
         if faults.ARMED:
             faults.strike("capture_request")
-        self.request.add(data, self.now_us(), self.most)
+        self.request.add(data, at_us, self.most)
 
-    def reply_head(self, status: int, headers: Headers) -> None:
+    def reply_head(self, status: int, headers: Headers, at_us: int) -> None:
         """The head of the reply has come."""
         self.reply_status = status
         self.reply_headers = headers
-        self.first_byte_us = self.now_us()
+        self.first_byte_us = at_us
 
-    def reply_part(self, data: bytes) -> None:
+    def reply_part(self, data: bytes, at_us: int) -> None:
         """Bytes of the reply's body have passed."""
         if faults.ARMED:
             faults.strike("capture_reply")
-        self.reply.add(data, self.now_us(), self.most)
+        self.reply.add(data, at_us, self.most)
 
     def exchange(
         self,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
@@ -29,10 +30,18 @@ class Counters:
         self.targets_refused = 0
 
 
+class Gauge(msgspec.Struct, frozen=True):
+    """A number that is read off at the moment it is asked for."""
+
+    name: str
+    text: str
+    value: float
+
+
 class WorkerCollector:
     """Gives one worker's numbers to Prometheus when it asks."""
 
-    def __init__(self, counters: Counters, worker: str, gauges: "Gauges") -> None:
+    def __init__(self, counters: Counters, worker: str, gauges: list[Gauge]) -> None:
         self._counters = counters
         self._worker = worker
         self._gauges = gauges
@@ -62,21 +71,13 @@ class WorkerCollector:
             family = CounterMetricFamily(f"heli_gateway_{name}", text, labels=["worker"])
             family.add_metric([self._worker], value)
             yield family
-        for name, text, number in self._gauges.read():
-            gauge = GaugeMetricFamily(f"heli_{name}", text, labels=["worker"])
-            gauge.add_metric([self._worker], number)
+        for asked in self._gauges:
+            gauge = GaugeMetricFamily(f"heli_{asked.name}", asked.text, labels=["worker"])
+            gauge.add_metric([self._worker], asked.value)
             yield gauge
 
 
-class Gauges:
-    """Numbers that are read off at the moment they are asked for."""
-
-    def read(self) -> list[tuple[str, str, float]]:
-        """`(name, what it tells, value)`."""
-        return []
-
-
-def render(counters: Counters, worker: str, gauges: Gauges) -> bytes:
+def render(counters: Counters, worker: str, gauges: list[Gauge]) -> bytes:
     """The worker's metrics as Prometheus' text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(WorkerCollector(counters, worker, gauges))

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from heli.proxy.gateway import faults
 from heli.proxy.gateway.caller import CallerConnection
-from heli.proxy.gateway.counters import Counters, Gauges, render
+from heli.proxy.gateway.counters import Counters, Gauge, render
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.recorder import Recorder, SpoolWriter
 from heli.proxy.gateway.targets import Target, Targets
@@ -33,7 +34,7 @@ class Gateway:
         spool: SpoolWriter,
         worker: str,
         loop: asyncio.AbstractEventLoop,
-        gauges: Gauges | None = None,
+        read_gauges: Callable[[], list[Gauge]] = list,
     ) -> None:
         self.settings = settings
         self.loop = loop
@@ -52,7 +53,8 @@ class Gateway:
         """The coarse clock: right to a second, and free to read."""
         self.is_draining = False
         self._emptied = asyncio.Event()
-        self._gauges = gauges or Gauges()
+        self._read_gauges = read_gauges
+        """Asked in a thread, since it reads the disk."""
         self._backend = _backend_target(settings)
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
@@ -80,21 +82,19 @@ class Gateway:
     def is_own_route(self, target: bytes) -> bool:
         return target in _OWN_ROUTES
 
-    def answer(self, target: bytes) -> tuple[HTTPStatus, bytes, bytes]:
+    async def answer(self, target: bytes) -> tuple[HTTPStatus, bytes, bytes]:
         """Status, body and content type of one of the gateway's own routes."""
         if target == b"/healthcheck":
             return HTTPStatus.OK, b"", b"text/plain"
         try:
             if faults.ARMED:
                 faults.strike("metrics")
-            return (
-                HTTPStatus.OK,
-                render(self.counters, self.worker, self._gauges),
-                b"text/plain; version=0.0.4",
-            )
+            gauges = await self.loop.run_in_executor(None, self._read_gauges)
+            text = render(self.counters, self.worker, gauges)
         except Exception:
             self.own_fault("metrics")
             return HTTPStatus.INTERNAL_SERVER_ERROR, b"the metrics cannot be read\n", b"text/plain"
+        return HTTPStatus.OK, text, b"text/plain; version=0.0.4"
 
     def own_fault(self, where: str) -> None:
         """Count a failure of heli's own that no caller noticed, and tell it once in a while."""

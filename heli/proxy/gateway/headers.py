@@ -15,16 +15,30 @@ class Kind:
     """Concerns one connection only, and stays here."""
     HELI: Final = 2
     """Is meant for heli, and stays here."""
-    SPECIAL: Final = 4
-    """The gateway reads it: host, lengths, encodings, connection."""
-    SECRET: Final = 8
+    SECRET: Final = 4
     """Must not be recorded."""
-    URL: Final = 16
+    URL: Final = 8
     """Holds a URL, in which there may be a secret."""
+    HOST: Final = 16
+    LENGTH: Final = 32
+    ENCODING: Final = 64
+    CONNECTION: Final = 128
+    UPGRADE: Final = 256
+    AUTHORIZATION: Final = 512
+    STAYS: Final = HOP | HELI | CONNECTION | UPGRADE
+    """What does not travel on as it is."""
 
 
+_READ = {
+    b"host": Kind.HOST,
+    b"content-length": Kind.LENGTH,
+    b"transfer-encoding": Kind.ENCODING,
+    b"connection": Kind.CONNECTION,
+    b"upgrade": Kind.UPGRADE,
+    b"authorization": Kind.AUTHORIZATION,
+}
+"""Headers that the gateway itself reads."""
 _HOP = frozenset({b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"})
-_SPECIAL = frozenset({b"host", b"connection", b"upgrade", b"content-length", b"transfer-encoding"})
 _URLS = frozenset(
     {
         b"referer",
@@ -63,11 +77,9 @@ KINDS: dict[bytes, int] = {}
 def kind_of(name: bytes) -> int:
     """The kind of a header by its name, in any case."""
     lower = name.lower()
-    kind = Kind.PLAIN
+    kind: int = _READ.get(lower, Kind.PLAIN)
     if lower in _HOP:
         kind |= Kind.HOP
-    if lower in _SPECIAL:
-        kind |= Kind.SPECIAL
     if lower.startswith((b"helicone-", b"heli-")):
         kind |= Kind.HELI
     if lower in _URLS:

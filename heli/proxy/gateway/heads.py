@@ -1,7 +1,7 @@
-"""The heads of messages: read strictly, split once, and put together for the other side.
+"""The heads of messages: judged strictly, read once, and put together for the other side.
 
-llhttp judges whether a head is HTTP; the lines are then taken as they stand, so that order, case and
-spacing travel on. What two parsers could read in two ways is refused.
+llhttp judges whether a head is HTTP, and refuses bare line ends, folded lines, control characters and
+lengths given twice. The lines are then taken as they stand, so that order, case and spacing travel on.
 """
 
 import re
@@ -29,6 +29,8 @@ class _Nothing:
 
 _NOTHING = _Nothing()
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_OWN_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"upgrade"})
+_NEVER_HOP = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 
 class Head:
@@ -39,85 +41,130 @@ class Head:
         "connection",
         "content_length",
         "first_line",
+        "has_second_key",
+        "heli",
+        "host",
+        "host_line",
+        "is_chunked",
         "lines",
-        "transfer_encoding",
         "upgrade",
         "version",
+        "wants_close",
     )
 
-    def __init__(self) -> None:
-        self.first_line = b""
+    def __init__(self, block: bytes) -> None:
+        lines = block[:-4].split(b"\r\n")
+        self.first_line = lines.pop(0)
         self.version = b""
-        self.lines: list[bytes] = []
+        self.lines = lines
         """The header lines that travel on, untouched."""
         self.captured: list[tuple[bytes, bytes]] = []
         """All headers, secrets masked."""
         self.content_length: int | None = None
-        self.transfer_encoding: bytes | None = None
+        self.is_chunked = False
         self.connection = b""
         """The options of the connection header, in lower case."""
         self.upgrade = b""
+        self.host: bytes | None = None
+        self.host_line = 0
+        """Where among `lines` the host stands, without its value."""
+        self.heli: dict[bytes, bytes] = {}
+        """`Helicone-*` and `Heli-*` headers, names in lower case, the last of a name."""
+        self.has_second_key = False
+        """The authorisation names more than one key."""
+        self.wants_close = False
+        """The sender ends the connection after this message."""
 
-    def read_special(self, name: bytes, value: bytes, line: bytes) -> None:
-        """Take in a header that says something about the message or the connection."""
-        lower = name.lower()
-        if lower == b"content-length":
+    def read_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
+        """Sort the header lines; with `keep_heli`, those meant for heli travel on."""
+        parts = [line.partition(b":") for line in self.lines]
+        kinds = [KINDS.get(part[0]) for part in parts]
+        self.captured = captured = [(name, value.strip(b" \t")) for name, _, value in parts]
+        dropped: list[int] = []
+        for index, kind in enumerate(kinds):
+            if kind == 0:
+                continue
+            name, value = captured[index]
+            if kind is None:
+                kind = kind_of(name)
+            if kind & (Kind.SECRET | Kind.URL):
+                captured[index] = (name, mask_value(kind, value))
+            self._read(kind, name, value)
+            if kind & Kind.HOST and not is_reply:
+                self.host_line = index - len(dropped)
+                self.lines[index] = name
+            elif kind & Kind.STAYS and not (kind & Kind.HELI and keep_heli):
+                dropped.append(index)
+        for index in reversed(dropped):
+            del self.lines[index]
+
+    def _read(self, kind: int, name: bytes, value: bytes) -> None:
+        """Take in a header that the gateway itself reads."""
+        if kind & Kind.HOST:
+            if self.host is not None:
+                raise BadHead("it names its host twice")
+            self.host = value
+        elif kind & Kind.HELI:
+            self.heli[name.lower()] = value
+        elif kind & Kind.LENGTH:
             if self.content_length is not None or not _LENGTH.fullmatch(value):
                 raise BadHead("its length is not one plain number")
             self.content_length = int(value)
-            self.lines.append(line)
-        elif lower == b"transfer-encoding":
-            if self.transfer_encoding is not None:
-                raise BadHead("it names its transfer encoding twice")
-            self.transfer_encoding = value.lower()
-            self.lines.append(line)
-        elif lower == b"connection":
+        elif kind & Kind.ENCODING:
+            if self.is_chunked or value.lower() != b"chunked":
+                raise BadHead("its transfer encoding is not chunked", HTTPStatus.NOT_IMPLEMENTED)
+            self.is_chunked = True
+        elif kind & Kind.CONNECTION:
             self.connection = self.connection + b"," + value.lower() if self.connection else value.lower()
-        elif lower == b"upgrade":
+        elif kind & Kind.UPGRADE:
             self.upgrade = value.lower()
+        elif kind & Kind.AUTHORIZATION:
+            self.has_second_key = b"," in value
 
-    def drop_named_hops(self) -> None:
-        """Leave out the headers that the connection header declares to be for this connection only."""
-        options = {option.strip() for option in self.connection.split(b",")}
-        options -= {
-            b"",
-            b"close",
-            b"keep-alive",
-            b"upgrade",
-            b"content-length",
-            b"transfer-encoding",
-            b"host",
-        }
-        if options:
-            self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in options]
-
-    @property
-    def wants_close(self) -> bool:
-        """Whether the sender ends the connection after this message."""
+    def settle(self) -> None:
+        """Draw the conclusions that need all lines."""
+        if self.is_chunked and (self.content_length is not None or self.version == b"HTTP/1.0"):
+            raise BadHead("it gives its length in two ways, or in one that its version does not know")
+        connection = self.connection
         if self.version == b"HTTP/1.0":
-            return b"keep-alive" not in self.connection
-        return b"close" in self.connection
+            self.wants_close = b"keep-alive" not in connection
+        elif connection:
+            self.wants_close = b"close" in connection
+        if connection and connection != b"keep-alive" and connection != b"close":
+            self._drop_named_hops()
+
+    def _drop_named_hops(self) -> None:
+        """Leave out the headers that the connection header declares to be for this connection only."""
+        options = {option.strip() for option in self.connection.split(b",")} - _OWN_OPTIONS - _NEVER_HOP
+        if options:
+            host_line = self.lines[self.host_line] if self.host is not None else b""
+            self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in options]
+            if host_line:
+                self.host_line = self.lines.index(host_line)
 
 
 class RequestHead(Head):
     """A caller's request head."""
 
-    __slots__ = ("heli", "host", "host_line", "method", "target")
+    __slots__ = ("method", "target")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.method = b""
-        self.target = b""
-        """Path and query."""
-        self.host: bytes | None = None
-        self.host_line = 0
-        """Where among `lines` the host stands."""
-        self.heli: dict[bytes, bytes] = {}
-        """`Helicone-*` and `Heli-*` headers, names in lower case, the last of a name."""
+    def __init__(self, block: bytes) -> None:
+        super().__init__(block)
+        parts = self.first_line.split(b" ")
+        if len(parts) != 3:
+            raise BadHead("its first line is not `METHOD /path HTTP/1.1`")
+        self.method, self.target, self.version = parts
+        """The target is path and query."""
+        if self.version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise BadHead("only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if self.target[:1] != b"/" and not (self.target == b"*" and self.method == b"OPTIONS"):
+            raise BadHead(
+                "its target is not a path; to use heli as a proxy, set HTTPS_PROXY to the interceptor"
+            )
 
     def body(self) -> Body:
         """How the request's body is framed."""
-        if self.transfer_encoding is not None:
+        if self.is_chunked:
             return ChunkedBody()
         return LengthBody(self.content_length) if self.content_length else NoBody()
 
@@ -125,12 +172,12 @@ class RequestHead(Head):
 class ReplyHead(Head):
     """A provider's reply head."""
 
-    __slots__ = ("reason", "status")
+    __slots__ = ("status",)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.status = 0
-        self.reason = b""
+    def __init__(self, block: bytes) -> None:
+        super().__init__(block)
+        self.version = self.first_line[:8]
+        self.status = int(self.first_line[9:12])
 
     @property
     def is_interim(self) -> bool:
@@ -139,24 +186,11 @@ class ReplyHead(Head):
 
     def body(self, method: bytes) -> Body:
         """How the reply's body is framed, which also depends on what was asked."""
-        if method == b"HEAD" or self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        if method == b"HEAD" or self.status in (204, 304):
             return NoBody()
-        if self.transfer_encoding is not None:
+        if self.is_chunked:
             return ChunkedBody()
-        if self.content_length is not None:
-            return LengthBody(self.content_length)
-        return UntilClose()
-
-
-def _check_lines(block: bytes) -> None:
-    """Refuse what parsers are known to disagree about."""
-    ends = block.count(b"\r\n")
-    if block.count(b"\n") != ends or block.count(b"\r") != ends:
-        raise BadHead("a line in it does not end as it must")
-    if b"\r\n " in block or b"\r\n\t" in block:
-        raise BadHead("a header in it is folded over two lines")
-    if b"\0" in block:
-        raise BadHead("it holds a zero byte")
+        return UntilClose() if self.content_length is None else LengthBody(self.content_length)
 
 
 def read_request_head(block: bytes, max_headers: int, keep_heli: bool = False) -> RequestHead:
@@ -164,117 +198,34 @@ def read_request_head(block: bytes, max_headers: int, keep_heli: bool = False) -
 
     With `keep_heli` the headers meant for heli travel on. Raises `BadHead`.
     """
-    _check_lines(block)
     try:
         httptools.HttpRequestParser(_NOTHING).feed_data(block)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise BadHead(str(error)) from error
-    lines = block[:-4].split(b"\r\n")
-    if len(lines) > max_headers + 1:
+    head = RequestHead(block)
+    if len(head.lines) > max_headers:
         raise BadHead("it has too many headers", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-    head = RequestHead()
-    head.first_line = lines[0]
-    _read_request_line(head)
-    forwarded, captured = head.lines, head.captured
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
-        value = value.strip(b" \t")
-        kind = KINDS.get(name)
-        if kind is None:
-            kind = kind_of(name)
-        if kind == 0:
-            forwarded.append(line)
-            captured.append((name, value))
-            continue
-        captured.append((name, mask_value(kind, value)))
-        if kind & Kind.SPECIAL:
-            if name.lower() == b"host":
-                _read_host(head, value)
-                head.host_line = len(forwarded)
-                forwarded.append(name)
-            else:
-                head.read_special(name, value, line)
-        elif kind & Kind.HELI:
-            head.heli[name.lower()] = value
-            if keep_heli:
-                forwarded.append(line)
-        elif not kind & Kind.HOP:
-            forwarded.append(line)
-    _check_request(head)
-    return head
-
-
-def _read_request_line(head: RequestHead) -> None:
-    parts = head.first_line.split(b" ")
-    if len(parts) != 3:
-        raise BadHead("its first line is not `METHOD /path HTTP/1.1`")
-    head.method, head.target, head.version = parts
-    if head.version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise BadHead("only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-    if not head.target.startswith(b"/") and not (head.target == b"*" and head.method == b"OPTIONS"):
-        raise BadHead("its target is not a path; to use heli as a proxy, set HTTPS_PROXY to the interceptor")
-
-
-def _read_host(head: RequestHead, value: bytes) -> None:
-    if head.host is not None:
-        raise BadHead("it names its host twice")
-    head.host = value
-
-
-def _check_request(head: RequestHead) -> None:
+    head.read_lines(keep_heli=keep_heli)
     if head.host is None:
         if head.version == b"HTTP/1.1":
             raise BadHead("it names no host")
         head.host = b""
         head.lines.insert(0, b"Host")
-    if head.transfer_encoding is not None:
-        if head.transfer_encoding != b"chunked":
-            raise BadHead("its transfer encoding is not chunked", HTTPStatus.NOT_IMPLEMENTED)
-        if head.content_length is not None or head.version == b"HTTP/1.0":
-            raise BadHead("it gives its length in two ways")
-    if head.connection and head.connection not in (b"keep-alive", b"close"):
-        index = head.lines[head.host_line]
-        head.drop_named_hops()
-        head.host_line = head.lines.index(index)
+    head.settle()
+    return head
 
 
 def read_reply_head(block: bytes) -> ReplyHead:
     """Read a reply's head. Raises `BadHead`."""
-    _check_lines(block)
     try:
         httptools.HttpResponseParser(_NOTHING).feed_data(block)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise BadHead(str(error)) from error
-    lines = block[:-4].split(b"\r\n")
-    head = ReplyHead()
-    head.first_line = lines[0]
-    head.version = lines[0][:8]
-    head.status = int(lines[0][9:12])
-    head.reason = lines[0][13:]
-    forwarded, captured = head.lines, head.captured
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
-        value = value.strip(b" \t")
-        kind = KINDS.get(name)
-        if kind is None:
-            kind = kind_of(name)
-        if kind == 0:
-            forwarded.append(line)
-            captured.append((name, value))
-            continue
-        captured.append((name, mask_value(kind, value)))
-        if kind & Kind.SPECIAL:
-            head.read_special(name, value, line)
-        elif not kind & Kind.HOP:
-            forwarded.append(line)
-    if head.transfer_encoding is not None and (
-        head.transfer_encoding != b"chunked" or head.content_length is not None
-    ):
-        raise BadHead("its reply gives its length in two ways, or in one that is not known")
-    if head.connection and head.connection not in (b"keep-alive", b"close"):
-        head.drop_named_hops()
+    head = ReplyHead(block)
+    head.read_lines(keep_heli=True, is_reply=True)
+    head.settle()
     return head

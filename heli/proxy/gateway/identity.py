@@ -21,7 +21,7 @@ def make_id() -> bytes:
 
 def request_id(head: RequestHead) -> bytes:
     """The caller's own id for the call where it gave a valid one, else a fresh one."""
-    asked = head.heli.get(b"helicone-request-id")
+    asked = head.heli.get(b"helicone-request-id") if head.heli else None
     if asked and _UUID.fullmatch(asked):
         return uuid.UUID(asked.decode("ascii")).bytes
     return make_id()
@@ -40,7 +40,7 @@ def take_key(head: RequestHead) -> bytes | None:
     It may stand in `Helicone-Auth`, in a segment of the path, or behind the provider's own in
     `Authorization`; the first of them counts, and all of them are taken out.
     """
-    found = head.heli.get(b"helicone-auth")
+    found = head.heli.get(b"helicone-auth") if head.heli else None
     if b"-helicone-" in head.target or b"/heli_" in head.target:
         match = _PATH_KEY.search(head.target)
         if match:
@@ -48,7 +48,9 @@ def take_key(head: RequestHead) -> bytes | None:
             if not head.target.startswith(b"/"):
                 head.target = b"/" + head.target
             found = found or b"Bearer " + match[1]
-    return _take_second_key(head) if found is None else hashlib.sha256(found).digest()
+    if head.has_second_key:
+        found = _take_second_key(head) or found
+    return hashlib.sha256(found).digest() if found else None
 
 
 def _take_second_key(head: RequestHead) -> bytes | None:
@@ -57,5 +59,5 @@ def _take_second_key(head: RequestHead) -> bytes | None:
             match = _SECOND_KEY.search(line)
             if match:
                 head.lines[index] = line[: match.start()] + line[match.end() :]
-                return hashlib.sha256(match[1]).digest()
+                return match[1]
     return None

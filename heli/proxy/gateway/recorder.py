@@ -30,12 +30,14 @@ GROW_BYTES = 256 * 1024
 class SpoolWriter(Protocol):
     """What the recorder needs of a spool."""
 
-    @property
-    def is_nearly_full(self) -> bool:
-        """Whether only heads should still be given."""
+    is_nearly_full: bool
+    """Whether only heads should still be given."""
 
     def append(self, record: bytes, *, body_bytes: int = 0) -> bool:
         """Take a record, for a sync soon; `False` when it had to be dropped. Never blocks, never raises."""
+
+    def count_dropped_body(self, body_bytes: int, bodies: int = 1) -> None:
+        """Bodies were left out because the spool is nearly full."""
 
 
 class Recorder:
@@ -107,7 +109,7 @@ class Recorder:
             capture.is_opened = True
             capture.reply_told = capture.reply_status is not None
             exchange = capture.exchange(
-                Outcome.INTERRUPTED, self._worker, bodies_dropped=self._spool.is_nearly_full
+                Outcome.INTERRUPTED, self._worker, bodies_dropped=self._must_drop(capture)
             )
             body_bytes = len(exchange.request_body) + len(exchange.response_body)
             if not self._append(Opened(exchange=exchange), body_bytes):
@@ -142,6 +144,7 @@ class Recorder:
             return
         data, chunks = side.take()
         if self._spool.is_nearly_full:
+            self._spool.count_dropped_body(len(data))
             data = b""
             side.close()
         record = Grown(id=capture.id, direction=direction, data=data, chunks=chunks)
@@ -172,13 +175,22 @@ class Recorder:
             if faults.ARMED:
                 faults.strike("close_record")
             exchange = capture.exchange(
-                outcome, self._worker, error, capture.now_us(), self._spool.is_nearly_full
+                outcome, self._worker, error, capture.now_us(), self._must_drop(capture)
             )
             record = Closed(exchange=exchange) if capture.is_opened else Whole(exchange=exchange)
             self._append(record, len(exchange.request_body) + len(exchange.response_body))
         except Exception:
             self._counters.calls_unrecorded += 1
             self._failed("close_record")
+
+    def _must_drop(self, capture: Capture) -> bool:
+        """Whether to leave out the bodies for want of room; counts them."""
+        if not self._spool.is_nearly_full:
+            return False
+        pending = capture.request.pending + capture.reply.pending
+        if pending:
+            self._spool.count_dropped_body(pending)
+        return True
 
     def _append(self, record: Opened | Grown | Closed | Whole, body_bytes: int) -> bool:
         if faults.ARMED:

@@ -63,7 +63,8 @@ class Targets:
             if not asked:
                 raise TargetRefusedError("missing target: set the header Helicone-Target-Url")
             return self._parse(asked)
-        asked = head.heli.get(b"helicone-openai-api-base") or head.heli.get(b"helicone-target-url")
+        heli = head.heli
+        asked = heli.get(b"helicone-openai-api-base") or heli.get(b"helicone-target-url") if heli else None
         if not asked:
             return self.of(listener_origin(listener))
         target = self._parse(asked)

@@ -10,11 +10,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import uvloop
 
 from heli.proxy.gateway.caller import CallerConnection
-from heli.proxy.gateway.counters import Gauges
+from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
@@ -28,35 +30,23 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 
 
-class SpoolGauges(Gauges):
-    """The state of this heli's spool folders, read from the disk when asked for."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        self._folder = loaded.paths.spool
-        self._started = time.monotonic()
-
-    def read(self) -> list[tuple[str, str, float]]:
-        statuses = survey(self._folder)
-        return [
-            ("gateway_uptime_seconds", "Since this worker started.", time.monotonic() - self._started),
-            (
-                "spool_waiting_records",
-                "Records not yet with the backend.",
-                sum(s.waiting_records for s in statuses),
-            ),
-            ("spool_bytes", "What the spool holds on disk.", sum(s.bytes for s in statuses)),
-            (
-                "spool_oldest_seconds",
-                "Age of the oldest record.",
-                max((s.oldest_s or 0 for s in statuses), default=0),
-            ),
-            (
-                "spool_dropped_records",
-                "Records lost to a full spool.",
-                sum(s.dropped_records for s in statuses),
-            ),
-            ("spool_dropped_bodies", "Bodies lost to a full spool.", sum(s.dropped_bodies for s in statuses)),
-        ]
+def spool_gauges(loaded: Loaded, started: float) -> list[Gauge]:
+    """The state of this heli's spool folders, read from the disk."""
+    statuses = survey(loaded.paths.spool, loaded.paths.dead_letters)
+    oldest = max((status.oldest_age_s or 0 for status in statuses), default=0)
+    waiting = sum(status.records_waiting for status in statuses)
+    return [
+        Gauge("gateway_uptime_seconds", "Since this worker started.", time.monotonic() - started),
+        Gauge("spool_waiting_records", "Calls not yet with the backend.", waiting),
+        Gauge("spool_bytes", "What the spool holds on disk.", sum(status.bytes for status in statuses)),
+        Gauge("spool_oldest_seconds", "Age of the oldest call that waits.", oldest),
+        Gauge(
+            "spool_dropped_records", "Records lost to a full spool.", sum(s.dropped_records for s in statuses)
+        ),
+        Gauge(
+            "spool_dropped_bodies", "Bodies lost to a full spool.", sum(s.dropped_bodies for s in statuses)
+        ),
+    ]
 
 
 def listening_ports(settings: Settings) -> dict[Listener | None, int]:
@@ -92,7 +82,7 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
     settings = loaded.settings
     loop = asyncio.get_running_loop()
     spool = Spool.open(loaded.paths.spool / worker, settings.spool)
-    gateway = Gateway(settings, spool, worker, loop, SpoolGauges(loaded))
+    gateway = Gateway(settings, spool, worker, loop, partial(spool_gauges, loaded, time.monotonic()))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
@@ -111,8 +101,8 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
         spool.close()
 
 
-def _factory(gateway: Gateway, listener: Listener | None) -> "type[CallerConnection]":
-    return lambda: CallerConnection(gateway, listener)  # type: ignore[return-value]
+def _factory(gateway: Gateway, listener: Listener | None) -> Callable[[], CallerConnection]:
+    return lambda: CallerConnection(gateway, listener)
 
 
 def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:
