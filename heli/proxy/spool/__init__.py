@@ -2,3 +2,7 @@
 
 Each gateway worker has a writer and a folder of its own; one shipper empties all folders.
 """
+
+from heli.proxy.spool.survey import SpoolStatus, survey
+
+__all__ = ["SpoolStatus", "survey"]

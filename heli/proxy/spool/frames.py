@@ -20,6 +20,7 @@ _CHECKSUM = struct.Struct("<I")
 _HEADER = struct.Struct("<4sIQI")
 FRAME_OVERHEAD = _HEADER.size
 _WINDOW_BYTES = 512 * 1024
+_READ_BYTES = 4096
 
 
 class Frame(NamedTuple):
@@ -49,6 +50,22 @@ def frame_header(salt: bytes, sequence: int, payload: bytes) -> bytes:
 
 def _checksum(salt: bytes, prefix: bytes, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(prefix, int.from_bytes(salt[4:])))
+
+
+def read_frame(descriptor: int, salt: bytes, offset: int) -> Frame | None:
+    """The frame at an offset that was told before; `None` when it is intact no more."""
+    start = os.pread(descriptor, _READ_BYTES, offset)
+    if len(start) < FRAME_OVERHEAD or start[:4] != salt[:4]:
+        return None
+    _, length, sequence, checksum = _HEADER.unpack_from(start)
+    if length > MAX_PAYLOAD_BYTES:
+        return None
+    payload = start[FRAME_OVERHEAD : FRAME_OVERHEAD + length]
+    if len(payload) < length:
+        payload += os.pread(descriptor, length - len(payload), offset + FRAME_OVERHEAD + len(payload))
+    if len(payload) < length or _checksum(salt, start[: _PREFIX.size], payload) != checksum:
+        return None
+    return Frame(offset, sequence, payload)
 
 
 class FrameScanner:

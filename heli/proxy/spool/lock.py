@@ -6,9 +6,11 @@ import os
 import time
 from pathlib import Path
 
+from heli.proxy.spool.stopping import Stop
 from heli.schema.errors import ConflictError
 
 LOCK_NAME = "lock"
+_LOOK_AGAIN_S = 0.1
 _PATIENCE_S = 3.0
 """Somebody who looks whether a writer lives holds the lock for a moment."""
 
@@ -45,3 +47,11 @@ def _try_lock(descriptor: int) -> bool:
             return False
         raise
     return True
+
+
+def take_lock_patiently(folder: Path, stop: Stop) -> int | None:
+    """Wait for whoever holds the lock; `None` when asked to stop before it was free."""
+    while (descriptor := try_lock(folder)) is None:
+        if stop.wait(_LOOK_AGAIN_S):
+            return None
+    return descriptor

@@ -18,6 +18,8 @@ from heli.proxy.spool.file_system import FileSystem
 from heli.proxy.spool.frames import SALT_BYTES, FrameScanner
 
 SUFFIX = ".seg"
+DRAFT_SUFFIX = ".draft"
+"""Of a file that is to replace a segment."""
 FORMAT_VERSION = 1
 INCARNATION_BYTES = 8
 _MAGIC = b"heli-seg"
@@ -43,6 +45,12 @@ def list_segments(folder: Path) -> list[Segment]:
     """The segments of a worker's folder, oldest first; other files are none of them."""
     found = [_parse_name(entry) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX)]
     return sorted(segment for segment in found if segment is not None)
+
+
+def remove_drafts(folder: Path, disk: FileSystem) -> None:
+    """What a crash left of files that were to replace a segment."""
+    for draft in folder.glob(f"*{DRAFT_SUFFIX}"):
+        disk.unlink(draft)
 
 
 def _parse_name(entry: os.DirEntry[str]) -> Segment | None:
@@ -83,9 +91,17 @@ def write_header(descriptor: int, incarnation: bytes, salt: bytes, disk: FileSys
 
 def open_scanner(segment: Segment, descriptor: int) -> FrameScanner:
     """A scanner at the first frame. The header is believed before the name, the name if it is damaged."""
+    salt = read_salt(descriptor)
+    if salt is None:
+        return FrameScanner(descriptor, segment.salt, 0)
+    return FrameScanner(descriptor, salt, HEADER_BYTES)
+
+
+def read_salt(descriptor: int) -> bytes | None:
+    """What the header of a segment says; `None` when it is damaged."""
     raw = os.pread(descriptor, HEADER_BYTES, 0)
     body = raw[: _HEADER.size]
-    if len(raw) == HEADER_BYTES and raw[_HEADER.size :] == _CHECKSUM.pack(zlib.crc32(body)):
-        _, _, salt, _, _ = _HEADER.unpack(body)
-        return FrameScanner(descriptor, salt, HEADER_BYTES)
-    return FrameScanner(descriptor, segment.salt, 0 if len(raw) == HEADER_BYTES else len(raw))
+    if len(raw) < HEADER_BYTES or raw[_HEADER.size :] != _CHECKSUM.pack(zlib.crc32(body)):
+        return None
+    salt: bytes = _HEADER.unpack(body)[2]
+    return salt

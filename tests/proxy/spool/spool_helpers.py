@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -98,6 +99,14 @@ def payloads(folder: Path) -> list[bytes]:
     """Each record once, in the order of its sequence, as long as there was one writer only."""
     frames = {found.sequence: found.payload for found in scan(folder) if isinstance(found, Frame)}
     return [frames[sequence] for sequence in sorted(frames)]
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """For what another thread or process does with no event to wait for."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
 
 
 class FailingFileSystem(RealFileSystem):

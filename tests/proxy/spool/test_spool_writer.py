@@ -1,6 +1,5 @@
 import logging
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from spool_helpers import (
     an_opened,
     payloads,
     spool_settings,
+    wait_until,
 )
 
 from heli.proxy.spool.counters import Count, read_counters
@@ -95,7 +95,7 @@ def test_a_full_spool_drops_new_records_counts_them_and_takes_more_when_there_is
 
     for segment in list_segments(tmp_path)[:-1]:
         segment.file.unlink()
-    wait_for(lambda: not spool.is_nearly_full)
+    wait_until(lambda: not spool.is_nearly_full)
     assert spool.append(record)
     spool.close()
 
@@ -113,14 +113,14 @@ def test_the_disk_is_full_and_nothing_is_lost_that_fits_in_memory(
         records = [a_whole(number) for number in range(1, 30)]
         for record in records:
             assert spool.append(record)
-        wait_for(lambda: spool.counters[Count.WRITE_ERRORS] >= 2)
+        wait_until(lambda: spool.counters[Count.WRITE_ERRORS] >= 2)
         assert spool.is_nearly_full
         disk.fails = lambda _call, _nth: False
         assert spool.wait_until_synced(5)
 
     assert payloads(tmp_path) == [a_whole(0), *records]
     assert len(caplog.records) == 1
-    wait_for(lambda: not spool.is_nearly_full)
+    wait_until(lambda: not spool.is_nearly_full)
     spool.close()
 
 
@@ -244,13 +244,3 @@ def test_a_forked_child_neither_writes_nor_holds_the_lock(tmp_path: Path) -> Non
         os.waitpid(child, 0)
         os.close(told)
         os.close(tell)
-
-
-def wait_for(condition, timeout_s: float = 10.0) -> None:
-    """For what another thread does with no event to wait for."""
-    pause = threading.Event()
-    for _ in range(int(timeout_s / 0.005)):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not happen in time")

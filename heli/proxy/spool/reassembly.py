@@ -1,0 +1,209 @@
+"""From frames to exchanges. Of calls in flight only the places of their pieces are kept in memory."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from heli.proxy.spool.assembly import END_DROPPED, INTERRUPTED, Assembly, close_alone
+from heli.proxy.spool.frames import Frame
+from heli.proxy.spool.holes import TOMBSTONE
+from heli.proxy.spool.ledger import Position
+from heli.proxy.spool.pieces import PieceReader
+from heli.proxy.spool.segments import Segment
+from heli.proxy.spool.sequences import Sequences
+from heli.schema.exchange import Closed, Exchange, Grown, Opened, Record, decode_record
+
+INTERRUPTED_OFFSET = 2**62
+"""Calls that were interrupted end, in the order of positions, behind the last frame of their writer."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Finished(NamedTuple):
+    """An exchange that may be shipped."""
+
+    id: bytes
+    encoded: msgspec.Raw
+    position: Position
+    """Where it ended."""
+
+
+class _Head(msgspec.Struct, array_like=True, gc=False):
+    id: bytes
+
+
+class _Opened(msgspec.Struct, array_like=True, tag=1, gc=False):
+    exchange: _Head
+
+
+class _Grown(msgspec.Struct, array_like=True, tag=2, gc=False):
+    id: bytes
+
+
+class _Closed(msgspec.Struct, array_like=True, tag=3, gc=False):
+    exchange: _Head
+
+
+class _Whole(msgspec.Struct, array_like=True, tag=4):
+    exchange: msgspec.Raw
+
+
+_glance = msgspec.msgpack.Decoder(_Opened | _Grown | _Closed | _Whole).decode
+_read_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+class _OpenCall:
+    """Where the pieces of a call in flight lie."""
+
+    __slots__ = ("incarnation", "places")
+
+    def __init__(self, incarnation: bytes) -> None:
+        self.incarnation = incarnation
+        self.places = array("Q")
+        """`sequence, segment, offset` of each piece, in a row."""
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        places = self.places
+        return ((places[at], places[at + 1], places[at + 2]) for at in range(0, len(places), 3))
+
+    @property
+    def first_sequence(self) -> int:
+        return min(self.places[::3])
+
+    @property
+    def last_sequence(self) -> int:
+        return max(self.places[::3])
+
+
+class Reassembler:
+    """The calls in flight of one folder. Feed it every frame once, in order."""
+
+    def __init__(self, pieces: PieceReader) -> None:
+        self.held: Counter[int] = Counter()
+        """How many pieces of calls in flight a segment holds, by its number."""
+        self.unreadable = 0
+        """Records without a beginning, or of a kind that this release does not know."""
+        self._pieces = pieces
+        self._calls: dict[bytes, _OpenCall] = {}
+        self._sequences: dict[bytes, Sequences] = {}
+
+    @property
+    def lost_frames(self) -> int:
+        return self.unreadable + sum(sequences.lost for sequences in self._sequences.values())
+
+    def feed(self, segment: Segment, frame: Frame, *, is_wanted: bool) -> Finished | None:
+        """The exchange that this frame ends. One that is not wanted was shipped before, and is forgotten."""
+        sequences = self._sequences.setdefault(segment.incarnation, Sequences())
+        if not sequences.add(frame.sequence, count_lost=is_wanted):
+            return None
+        position = Position(segment.number, frame.end)
+        if frame.payload.startswith(TOMBSTONE):
+            call = self._pop(frame.payload[1:])
+            return (
+                self._interrupt(frame.payload[1:], call, position, END_DROPPED)
+                if call and is_wanted
+                else None
+            )
+        try:
+            glance = _glance(frame.payload)
+        except msgspec.DecodeError:
+            self.unreadable += is_wanted
+            return None
+        if isinstance(glance, _Whole):
+            return Finished(_read_head(glance.exchange).id, glance.exchange, position) if is_wanted else None
+        if isinstance(glance, _Closed):
+            call = self._pop(glance.exchange.id)
+            return self._close(frame, call, position) if is_wanted else None
+        self._add(glance.id if isinstance(glance, _Grown) else glance.exchange.id, segment, frame)
+        return None
+
+    def end_incarnation(self, segment: Segment, after: Position) -> Iterator[Finished]:
+        """The calls that a writer left open when it ended, which were not shipped yet (`after`)."""
+        left = [(call.first_sequence, id, call) for id, call in self._calls.items()]
+        for first, id, call in sorted(left, key=lambda each: each[0]):
+            if call.incarnation == segment.incarnation:
+                self._pop(id)
+                position = Position(segment.number, INTERRUPTED_OFFSET + first)
+                finished = self._interrupt(id, call, position, INTERRUPTED) if position > after else None
+                if finished is not None:
+                    yield finished
+        if sequences := self._sequences.pop(segment.incarnation, None):
+            self.unreadable += sequences.lost
+
+    def pieces_in(self, number: int) -> list[int]:
+        """The offsets, ascending, of the pieces of calls in flight in a segment."""
+        return sorted(
+            offset for call in self._calls.values() for _, segment, offset in call if segment == number
+        )
+
+    def move(self, number: int, offsets: dict[int, int]) -> None:
+        """The segment was replaced by one where the pieces lie elsewhere: `{old offset: new offset}`."""
+        for call in self._calls.values():
+            places = call.places
+            for at in range(0, len(places), 3):
+                if places[at + 1] == number:
+                    places[at + 2] = offsets[places[at + 2]]
+
+    def _add(self, id: bytes, segment: Segment, frame: Frame) -> None:
+        call = self._calls.setdefault(id, _OpenCall(segment.incarnation))
+        call.places.extend((frame.sequence, segment.number, frame.offset))
+        self.held[segment.number] += 1
+
+    def _pop(self, id: bytes) -> _OpenCall | None:
+        call = self._calls.pop(id, None)
+        for _, number, _ in call or ():
+            self.held[number] -= 1
+        return call
+
+    def _close(self, frame: Frame, call: _OpenCall | None, position: Position) -> Finished:
+        closed = decode_record(frame.payload)
+        assert isinstance(closed, Closed)
+        assembly, has_hole = self._assemble(call) if call else (None, True)
+        if assembly is None or call is None:
+            return _finish(close_alone(closed.exchange), position)
+        gap = self._gap_in(call, frame.sequence)
+        if gap is not None and not assembly.reaches(closed.exchange):
+            assembly, has_hole = self._assemble(call, gap)[0] or assembly, True
+        return _finish(assembly.close(closed.exchange, has_hole=has_hole), position)
+
+    def _interrupt(self, id: bytes, call: _OpenCall, position: Position, error: str) -> Finished | None:
+        gap = self._gap_in(call, call.last_sequence)
+        assembly, has_hole = self._assemble(call, gap)
+        if assembly is None:
+            self.unreadable += 1
+            return None
+        is_cut = has_hole or gap is not None or error == END_DROPPED
+        return _finish(assembly.interrupt(error, has_hole=is_cut), position)
+
+    def _gap_in(self, call: _OpenCall, end: int) -> int | None:
+        """A missing record that may have been a piece of this call."""
+        gap = self._sequences[call.incarnation].first_gap_after(call.first_sequence)
+        return gap if gap is not None and gap < end else None
+
+    def _assemble(self, call: _OpenCall, until: int | None = None) -> tuple[Assembly | None, bool]:
+        """What the pieces before `until` say, and whether one of them could not be read any more.
+
+        `None` when the first one, with the head of the request, is missing.
+        """
+        records: list[Record] = []
+        is_cut = False
+        for sequence, number, offset in sorted(call):
+            if until is not None and sequence > until:
+                break
+            frame = self._pieces.read(number, offset)
+            if frame is None:
+                is_cut = True
+                break
+            records.append(decode_record(frame.payload))
+        if not records or not isinstance(records[0], Opened):
+            return None, True
+        assembly = Assembly(records[0].exchange)
+        assembly.grow(record for record in records if isinstance(record, Grown))
+        return assembly, is_cut
+
+
+def _finish(exchange: Exchange, position: Position) -> Finished:
+    return Finished(exchange.id, msgspec.Raw(_encode(exchange)), position)

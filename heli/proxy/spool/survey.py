@@ -1,0 +1,114 @@
+"""How much each worker's spool holds and what it lost, for `heli status`; works when nothing runs."""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from heli.proxy.spool.counters import Count, read_counters
+from heli.proxy.spool.frames import Frame
+from heli.proxy.spool.holes import TOMBSTONE
+from heli.proxy.spool.ledger import LedgerState, Position, read_ledger
+from heli.proxy.spool.segments import Segment, list_segments, open_scanner
+from heli.schema.exchange import Closed, Whole, decode_record
+
+_END_TAGS = {b"\x03", b"\x04"}
+
+
+class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker's folder."""
+
+    worker: str
+    records_waiting: int
+    """Calls that have ended and that the backend has not acknowledged."""
+    bytes: int
+    """What the segments take on the disk."""
+    oldest_age_s: float | None
+    """How long ago the oldest of those that wait ended; `None` when none waits."""
+    dropped_records: int
+    """Since the folder was made; so the following."""
+    dropped_bodies: int
+    lost_records: int
+    """Found missing or unreadable when they were to be shipped."""
+    lost_bytes: int
+    dead_letters: int
+    """How many are there now."""
+
+
+def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None = None) -> list[SpoolStatus]:
+    """The state of every worker's folder in the spool, by name.
+
+    Cheap when the backend keeps up; else it reads what waits, half a second for a GiB.
+    """
+    if not folder.is_dir():
+        return []
+    dead_letters = dead_letters or folder.parent / "dead-letters"
+    now_s = time.time() if now_s is None else now_s
+    return [_survey_worker(each, dead_letters, now_s) for each in sorted(folder.iterdir()) if each.is_dir()]
+
+
+def _survey_worker(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatus:
+    ledger, counts = read_ledger(folder), read_counters(folder)
+    size, waiting, oldest = _measure(folder, ledger)
+    return SpoolStatus(
+        worker=folder.name,
+        records_waiting=waiting,
+        bytes=size,
+        oldest_age_s=None if oldest is None else max(0.0, now_s - oldest),
+        dropped_records=counts[Count.RECORDS_DROPPED],
+        dropped_bodies=counts[Count.BODIES_DROPPED],
+        lost_records=ledger.lost_frames,
+        lost_bytes=ledger.lost_bytes,
+        dead_letters=sum(1 for _ in (dead_letters / folder.name).glob("*.exchange")),
+    )
+
+
+def _measure(folder: Path, ledger: LedgerState) -> tuple[int, int, float | None]:
+    """Bytes of all segments, records that wait, and when the first of them ended."""
+    size = waiting = 0
+    oldest: float | None = None
+    for segment in list_segments(folder):
+        try:
+            descriptor = os.open(segment.file, os.O_RDONLY)
+        except FileNotFoundError:  # It was shipped just now.
+            continue
+        try:
+            size += os.fstat(descriptor).st_size
+            found, first = _count_ends(segment, descriptor, ledger.acknowledged)
+        finally:
+            os.close(descriptor)
+        waiting += found
+        oldest = first if oldest is None else oldest
+    return size, waiting, oldest
+
+
+def _count_ends(segment: Segment, descriptor: int, acknowledged: Position) -> tuple[int, float | None]:
+    """How many calls end in a segment behind a position, and when the first of them did."""
+    if acknowledged.segment > segment.number:
+        return 0, None
+    scanner = open_scanner(segment, descriptor)
+    if acknowledged.segment == segment.number:
+        scanner.position = max(scanner.position, min(acknowledged.offset, os.fstat(descriptor).st_size))
+    count = 0
+    first: float | None = None
+    while (found := scanner.next(is_sealed=False)) is not None:
+        if isinstance(found, Frame) and _is_end(found.payload):
+            count += 1
+            first = _ended_at(found.payload) if first is None else first
+    return count, first
+
+
+def _is_end(payload: bytes) -> bool:
+    """The first byte of a record is its length, the second its tag."""
+    return payload.startswith(TOMBSTONE) or payload[1:2] in _END_TAGS
+
+
+def _ended_at(payload: bytes) -> float | None:
+    try:
+        record = decode_record(payload)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(record, Whole | Closed):
+        return None
+    return record.exchange.started_ns / 1e9 + (record.exchange.end_us or 0) / 1e6
