@@ -15,10 +15,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import load
-from processes import BUILD, CALLER_CORE, PROXY_CORE, BenchError, answers, free_port, started, wait_until
+from processes import (
+    BUILD,
+    CALLER_CORE,
+    PROXY_CORE,
+    BenchError,
+    answers,
+    free_port,
+    started,
+    stay_off_the_proxies_core,
+    wait_until,
+)
 from targets import HELI, heli_env
 
 HOME = BUILD / "heli"
+SPOOL = HOME / "data" / "spool"
 
 FULL_SPOOL = 30_000
 PACED_RATE, PACED_S = 300, 20
@@ -57,46 +68,50 @@ def fill(openai: int) -> int:
     made = 0
     while made < FULL_SPOOL:
         made += completed(load.calls(openai, {}, 1, connections=8))
-    wait_until(lambda: waiting() == made, f"the sync of {made} exchanges")
+    wait_until(lambda: waiting() == made, f"the sync of {made} exchanges", every_s=0.5)
     return made
 
 
 def drain(made: int) -> dict:
     """From the first batch that was acknowledged to the last."""
-    wait_until(lambda: waiting() < made, "the first batch")
-    begun, left = time.monotonic(), waiting()
-    wait_until(lambda: waiting() == 0, "the end of the spool", 300)
-    seconds = time.monotonic() - begun
+    wait_until(lambda: acknowledged() > 0, "the first batch")
+    begun, already = time.monotonic(), acknowledged()
+    wait_until(lambda: acknowledged() >= made, "the end of the spool", 300)
+    seconds, left = time.monotonic() - begun, made - already
     return {"exchanges": left, "seconds": round(seconds, 2), "per_second": round(left / seconds, 1)}
 
 
 def paced(openai: int) -> dict:
+    before = acknowledged()
     with watched() as seen:
         row = load.calls(openai, {}, PACED_S, connections=load.CONNECTIONS, rate=PACED_RATE)
-    drained_s = wait_until(lambda: waiting() == 0, "the end of the spool", 300)
+    calls = completed(row)
     return {
         "rate": PACED_RATE,
-        "calls": completed(row),
+        "calls": calls,
         "p50_ms": row["whole_p50"] / 1000,
         "p99_ms": row["whole_p99"] / 1000,
         "most_waiting": max(seen),
-        "drained_s": round(drained_s, 2),
+        "drained_s": round(drained(before + calls), 2),
     }
 
 
 def saturated(openai: int) -> dict:
-    with watched() as seen:
-        row = load.calls(openai, {}, SATURATED_S, connections=load.CONNECTIONS)
-    calls, left = completed(row), waiting()
-    drained_s = wait_until(lambda: waiting() == 0, "the end of the spool", 600)
+    before = acknowledged()
+    row = load.calls(openai, {}, SATURATED_S, connections=load.CONNECTIONS)
+    calls, stored = completed(row), acknowledged() - before
     return {
         "connections": load.CONNECTIONS,
         "calls": calls,
         "calls_per_second": row["per_second"],
-        "stored_per_second": round((calls - left) / SATURATED_S, 1),
-        "most_waiting": max(seen),
-        "drained_s": round(drained_s, 2),
+        "stored_per_second": round(stored / SATURATED_S, 1),
+        "drained_s": round(drained(before + calls), 2),
     }
+
+
+def drained(goal: int) -> float:
+    """Seconds until so many exchanges were acknowledged."""
+    return wait_until(lambda: acknowledged() >= goal, "the end of the spool", 600)
 
 
 def completed(row: dict) -> int:
@@ -107,11 +122,11 @@ def completed(row: dict) -> int:
 
 @contextmanager
 def watched() -> Iterator[list[int]]:
-    """How many exchanges waited, looked at five times a second."""
+    """How many exchanges wait, looked at twice a second."""
     seen, is_over = [waiting()], threading.Event()
 
     def look() -> None:
-        while not is_over.wait(0.2):
+        while not is_over.wait(0.5):
             seen.append(waiting())
 
     thread = threading.Thread(target=look)
@@ -123,15 +138,23 @@ def watched() -> Iterator[list[int]]:
         thread.join()
 
 
+def acknowledged() -> int:
+    """How many exchanges the backend has taken, by the shipper's ledgers; cheap to ask."""
+    from heli.proxy.spool.ledger import read_ledger
+
+    return sum(read_ledger(folder).exchanges for folder in SPOOL.iterdir() if folder.is_dir())
+
+
 def waiting() -> int:
-    return sum(row["waiting_records"] for row in survey_spool(HOME))
+    """How many exchanges wait in the spool; reads all of them."""
+    return sum(row["records_waiting"] for row in survey_spool(HOME))
 
 
 def survey_spool(home: Path) -> list[dict]:
     """The state of each worker's spool, as `heli status` tells it."""
     import msgspec
 
-    from heli.proxy.spool import survey
+    from heli.proxy.spool.survey import survey
 
     rows = [msgspec.to_builtins(row) for row in survey(home / "data" / "spool")]
     for row in rows:
@@ -160,6 +183,7 @@ def count_stored(backend: int) -> int:
 
 if __name__ == "__main__":
     try:
+        stay_off_the_proxies_core()
         load.build()
         print(json.dumps(measure(), indent=1))
     except BenchError as error:

@@ -29,6 +29,11 @@ def free_port() -> int:
         return port
 
 
+def stay_off_the_proxies_core() -> None:
+    """The benchmark itself measures from the callers' core."""
+    os.sched_setaffinity(0, {CALLER_CORE})
+
+
 def on_core(core: int, command: Sequence[str | Path]) -> list[str]:
     """taskset becomes the command, under the same process id."""
     return ["taskset", "-c", str(core), *map(str, command)]
@@ -72,13 +77,15 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def wait_until(is_ready: Callable[[], bool], what: str, timeout_s: float = 60.0) -> float:
-    """Seconds until `is_ready`, looked at every 2 ms."""
+def wait_until(
+    is_ready: Callable[[], bool], what: str, timeout_s: float = 60.0, every_s: float = 0.002
+) -> float:
+    """Seconds until `is_ready`."""
     begun = time.monotonic()
     while not is_ready():
         if time.monotonic() - begun > timeout_s:
             raise BenchError(f"{what} did not happen within {timeout_s:.0f} s")
-        time.sleep(0.002)
+        time.sleep(every_s)
     return time.monotonic() - begun
 
 

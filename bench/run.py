@@ -21,6 +21,7 @@ from processes import (
     free_port,
     resident_mb,
     started,
+    stay_off_the_proxies_core,
     wait_for_answer,
     wait_until,
 )
@@ -35,6 +36,7 @@ def main() -> int:
         report.write_readme(asked.results or report.newest(RESULTS))
         return 0
     try:
+        stay_off_the_proxies_core()
         load.build()
         figures = {"machine": report.machine(), "settings": settings(asked)}
         if "ingest" not in asked.skip:
