@@ -40,4 +40,4 @@ def suggest(word: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     matches = get_close_matches(word, known, n=2)
-    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
+    return f"; did you mean {' or '.join(repr(str(match)) for match in matches)}?" if matches else ""

@@ -28,6 +28,19 @@ _BLOCK[0x09] = "    "
 _LINE = _BLOCK | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
 
 
+_JSON = {code: f"\\u{code:04x}" for code in _STEERING if 0x7F <= code < 0x10000}
+_JSON |= {
+    code: f"\\u{0xD800 + (code - 0x10000 >> 10):04x}\\u{0xDC00 + (code - 0x10000 & 0x3FF):04x}"
+    for code in _STEERING
+    if code >= 0x10000
+}
+
+
+def escaped(json_text: str) -> str:
+    """The same JSON with what could steer a terminal written as escapes."""
+    return json_text if json_text.isascii() else json_text.translate(_JSON)
+
+
 def block(text: str) -> str:
     """Text of several lines, harmless; line ends are kept."""
     return text.replace("\r\n", "\n").translate(_BLOCK)

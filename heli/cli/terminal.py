@@ -58,8 +58,13 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def height() -> int:
-    return shutil.get_terminal_size((100, 24)).lines
+def real_size(stream: TextIO) -> tuple[int, int]:
+    """Columns and lines that the terminal has now, whatever `COLUMNS` says: for drawing over lines."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return width(), 24
+    return size.columns or 80, size.lines or 24
 
 
 STYLES = {

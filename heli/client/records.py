@@ -16,25 +16,39 @@ class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A call as it crossed the wire, decoded so far that it can be read. Secrets are masked."""
+    """A call as it crossed the wire, with transfer and content encodings undone. Secrets are masked."""
 
     request: Request
     method: str
     path: str
     origin: str = ""
+    peer: str = ""
+    worker: str = ""
+    error: str | None = None
+    """Why it did not end well, for people."""
     request_headers: list[tuple[str, str]] = []
     request_body: str | None = None
-    """The text; `None` when it was not kept or is no text."""
+    """The text; `None` when there is none, or it is not text."""
+    request_body_base64: str | None = None
+    """The body when it is not text."""
     request_json: Any = None
+    request_body_truncated: bool = False
+    """More crossed the wire than was kept."""
     response_status: int | None = None
+    upstream_status: int | None = None
     response_headers: list[tuple[str, str]] = []
     response_body: str | None = None
+    response_body_base64: str | None = None
     response_json: Any = None
     """The whole reply as the provider's plain JSON object, also when it was streamed."""
+    response_body_truncated: bool = False
+    request_chunks: list[tuple[int, int]] = []
     chunks: list[tuple[int, int]] = []
     """`(microseconds after the start, bytes)` of each piece of the reply."""
-    request_body_truncated: bool = False
-    response_body_truncated: bool = False
+    request_end_us: int | None = None
+    first_byte_us: int | None = None
+    end_us: int | None = None
+    is_websocket: bool = False
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):

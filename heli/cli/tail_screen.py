@@ -1,0 +1,154 @@
+"""Where followed calls are shown: drawn over on a terminal, one plain line each in a pipe."""
+
+import datetime
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from heli.cli import figures
+from heli.cli.printable import cells, clip, line
+from heli.cli.request_rows import COLUMNS, SHAPE, Row
+from heli.cli.sink import Format, Sink
+from heli.cli.spool_depth import SpoolDepth
+from heli.cli.table import Table
+from heli.cli.tail import TailScreen
+from heli.cli.terminal import can_redraw, paint, real_size, say, wants_color, width
+from heli.schema.live import LiveCall, LiveTotals
+from heli.schema.request import Request
+from heli.schema.settings import Loaded
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
+"""Synchronised output: a terminal that knows it shows the frame at once, others ignore it."""
+
+
+def open_screen(format: Format, fields: Sequence[str], loaded: Loaded) -> TailScreen:
+    if format is Format.TABLE:
+        return DrawnScreen(SpoolDepth(loaded)) if can_redraw(sys.stdout) else TableLines()
+    return PlainLines(Sink(SHAPE, format, fields))
+
+
+class PlainLines:
+    """Each call that ended is a line, flushed at once; nothing is said of calls in flight."""
+
+    def __init__(self, sink: Sink[Row]) -> None:
+        self._sink = sink
+
+    def settle(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._sink.write(Row(request=request))
+        self._sink.flush()
+
+    def draw(self, running: list[LiveCall], totals: LiveTotals | None, trouble: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        say(f"heli: {text}")
+
+    def close(self) -> None:
+        pass
+
+
+class TableLines(PlainLines):
+    """The table without running lines: for `-o table` in a pipe and for terminals that cannot draw."""
+
+    def __init__(self) -> None:
+        self._table = Table(COLUMNS, wants_color(sys.stdout))
+        self._has_head = False
+
+    def settle(self, requests: Iterable[Request]) -> None:
+        columns = width() if sys.stdout.isatty() else 10_000
+        rows = [Row(request=request) for request in requests]
+        self._table.learn(rows)
+        if not self._has_head:
+            self._has_head = True
+            sys.stdout.write(self._table.head(columns) + "\n")
+        sys.stdout.writelines(self._table.line(row, columns) + "\n" for row in rows)
+        sys.stdout.flush()
+
+
+class DrawnScreen:
+    """Settled lines scroll away above; calls in flight and the status line are drawn over below them."""
+
+    def __init__(
+        self,
+        spool_depth: "SpoolDepth",
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        self._spool_depth = spool_depth
+        self._now = now
+        self._is_colored = wants_color(sys.stdout)
+        self._table = Table(COLUMNS, self._is_colored)
+        self._settled: list[str] = []
+        self._lower: list[str] = []
+        self._has_head = False
+
+    def settle(self, requests: Iterable[Request]) -> None:
+        rows = [Row(request=request) for request in requests]
+        self._table.learn(rows)
+        self._show_head()
+        self._settled += [self._table.line(row, self._width()) for row in rows]
+
+    def _show_head(self) -> None:
+        if not self._has_head:
+            self._has_head = True
+            self._settled.append(self._table.head(self._width()))
+
+    def draw(self, running: list[LiveCall], totals: LiveTotals | None, trouble: str) -> None:
+        self._show_head()
+        lower = self._running_lines(running)
+        lower.append(self._status_line(len(running), totals, trouble))
+        if lower != self._lower or self._settled:
+            self._show(lower)
+
+    def note(self, text: str) -> None:
+        self._settled.append(clip(line(f"── {text}"), self._width()))
+
+    def close(self) -> None:
+        """Leave what has settled, and nothing else."""
+        self._show([])
+
+    def _show(self, lower: list[str]) -> None:
+        settled = "".join(text + "\n" for text in self._settled)
+        sys.stdout.write(f"{BEGIN_FRAME}{self._erase()}{settled}{'\n'.join(lower)}{END_FRAME}")
+        sys.stdout.flush()
+        self._settled, self._lower = [], lower
+
+    def _erase(self) -> str:
+        """Back to where the lower part began, also when a narrower terminal has wrapped it."""
+        columns, _ = real_size(sys.stdout)
+        rows = sum(max(1, -(-cells(_bare(text)) // columns)) for text in self._lower)
+        return (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\r\x1b[J"
+
+    def _running_lines(self, running: list[LiveCall]) -> list[str]:
+        most = max(1, real_size(sys.stdout)[1] - 4)
+        hidden = running[:-most]
+        now = self._now()
+        lines = [self._table.line(Row(call=call, now=now), self._width()) for call in running[-most:]]
+        return [f"   … and {len(hidden)} more", *lines] if hidden else lines
+
+    def _status_line(self, running: int, totals: LiveTotals | None, trouble: str) -> str:
+        if trouble:
+            return paint(clip(line(f"── {trouble}; trying again"), self._width()), "warn", self._is_colored)
+        in_flight = totals.in_flight if totals and totals.in_flight > running else running
+        parts = [f"{in_flight} call{'' if in_flight == 1 else 's'} in flight"]
+        if totals:
+            parts.append(f"today {figures.money(totals.today_cost_usd)}")
+            waiting, dropped = self._depth(totals)
+            parts += [f"spool {figures.count(waiting)}", f"dropped {figures.count(dropped)}"]
+        return paint(clip("── " + " · ".join(parts), self._width()), "dim", self._is_colored)
+
+    def _depth(self, totals: LiveTotals) -> tuple[int | None, int | None]:
+        if totals.spool_records is not None:
+            return totals.spool_records, totals.dropped_records
+        return self._spool_depth.now()
+
+    @staticmethod
+    def _width() -> int:
+        """One less than there is, so that no line ends in the margin where terminals differ."""
+        return max(20, real_size(sys.stdout)[0] - 1)
+
+
+def _bare(text: str) -> str:
+    """Without colours."""
+    return _COLOUR.sub("", text)
