@@ -1,6 +1,5 @@
 """What tests of several parts share: the stand-in provider, and ports that nobody listens on."""
 
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-if (
-    str(ROOT) not in sys.path
-):  # so that `tests.standin` and `tests.rel` can be imported however pytest was started
+if str(ROOT) not in sys.path:  # so that `tests.standin` can be imported however pytest was started
     sys.path.insert(0, str(ROOT))
 
+from tests.rel.free_ports import find_free_ports  # noqa: E402
 from tests.standin import StandIn, start_standin  # noqa: E402
 
 
@@ -33,14 +31,3 @@ def standin(_standin_process: StandIn) -> StandIn:
 def free_ports() -> Callable[[int], list[int]]:
     """`free_ports(3)` gives three different ports that were free a moment ago."""
     return find_free_ports
-
-
-def find_free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

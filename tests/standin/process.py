@@ -5,6 +5,7 @@ import http.client
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ class StandIn:
         scheme = "https" if "--tls" in arguments else "http"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._is_plain = scheme == "http"
+        self._control = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self._lock = threading.Lock()
 
     @property
     def pid(self) -> int:
@@ -43,6 +46,7 @@ class StandIn:
         self.stop()
 
     def stop(self) -> None:
+        self._control.close()
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -80,12 +84,9 @@ class StandIn:
     def _ask(self, method: str, target: str, body: str | None = None) -> Any:
         if not self._is_plain:
             raise RuntimeError("the journal of a stand-in that speaks TLS is not read")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, target, body)
-            return json.load(connection.getresponse())
-        finally:
-            connection.close()
+        with self._lock:
+            self._control.request(method, target, body)
+            return json.load(self._control.getresponse())
 
 
 def start_standin(*, fast: bool = False, tls: Path | None = None) -> StandIn:
