@@ -9,6 +9,7 @@ from heli.providers.encoding import arrival_us
 from heli.providers.failures import charges_nothing, read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.json_values import Json, encode_json
+from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
@@ -47,8 +48,8 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True):
     interpret_error: str = ""
 
 
-_UNCOUNTED = frozenset({"other", "models", "realtime"})
-"""Operations whose tokens heli does not try to count."""
+_COUNTED = frozenset({"chat", "completion", "response", "embedding"})
+"""Operations whose tokens heli counts itself when nobody else did."""
 
 
 def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -> Interpretation:
@@ -75,6 +76,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     error_class, error_message = read_failure(exchange, reading.reply)
     counted = _Counted(exchange, reading, answer, conversation)
     models = [model_override, answer.model, asked.model, reading.path_model]
+    if reading.provider == "BEDROCK":
+        models.insert(1, reading.path_model)  # it names the region too, which has its price
     return Interpretation(
         provider=reading.provider,
         operation=format.operation,
@@ -110,16 +113,17 @@ class _Counted:
     ) -> None:
         self.usage = answer.usage
         self.why_estimated = ""
-        if reading.format.operation in _UNCOUNTED or reading.format.is_free or charges_nothing(exchange):
+        is_pending = answer.is_pending and reading.stream is None
+        if reading.format.operation not in _COUNTED or is_pending or charges_nothing(exchange):
             return
         is_cut = not answer.is_complete and (reading.stream is not None or reading.reply is None)
         if answer.usage.total_tokens is not None and not is_cut:
             return
         if reading.reply is None and exchange.response_status is None and not _was_sent(exchange):
             return
-        self._estimate(answer, conversation, is_cut)
+        self._estimate(answer, conversation, is_cut, reading.format.operation)
 
-    def _estimate(self, answer: Answer, conversation: Conversation, is_cut: bool) -> None:
+    def _estimate(self, answer: Answer, conversation: Conversation, is_cut: bool, operation: str) -> None:
         known = answer.usage
         visible, thinking = estimate_output(conversation.reply)
         changes: dict[str, int | None] = {}
@@ -127,9 +131,10 @@ class _Counted:
             if not conversation.messages and not conversation.system:
                 return
             changes["input_tokens"] = estimate_input(conversation)
-        if known.total_output_tokens is None or is_cut:
+        if operation != "embedding" and (known.total_output_tokens is None or is_cut):
             # A stream that was cut has told at most what it had used when it last told.
-            changes["output_tokens"] = max(visible, known.output_tokens or 0)
+            if conversation.reply or not is_cut or known.output_tokens is not None:
+                changes["output_tokens"] = max(visible, known.output_tokens or 0)
             if thinking or known.reasoning_tokens:
                 changes["reasoning_tokens"] = max(thinking, known.reasoning_tokens or 0)
         if not changes:
@@ -156,10 +161,12 @@ def _price(
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
     if reading.format.is_free or charges_nothing(exchange):
         return Cost(state=CostState.FREE, total_usd=prices.zero, price_date=when.date())
-    if reading.format.operation in _UNCOUNTED:
-        return Cost(
-            state=CostState.UNKNOWN, price_date=when.date(), reason="heli does not read this operation"
-        )
+    if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
+        reason = f"heli does not read the usage of operation {reading.format.operation!r}"
+        return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)
+    estimated = counted.why_estimated
+    if doubt := find_price_doubt(exchange):
+        estimated = f"{estimated}; {doubt}" if estimated else doubt
     return prices.price(
         reading.provider,
         models,
@@ -167,7 +174,7 @@ def _price(
         when,
         tier=answer.service_tier or reading.headers.service_tier,
         speed=answer.speed,
-        estimated=counted.why_estimated,
+        estimated=estimated,
         factor=answer.price_factor,
         reported_usd=answer.reported_cost_usd,
     )

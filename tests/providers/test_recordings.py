@@ -59,6 +59,9 @@ class TestRecording:
             assert found.cost.reason
         elif "cost_usd" in expected:
             assert found.cost.total_usd == Decimal(expected["cost_usd"])
+        if by_hand := expected.get("cost_by_hand"):
+            dollars = sum(Decimal(count) * Decimal(price) for count, price in by_hand) / 1_000_000
+            assert found.cost.total_usd == dollars
         if found.cost.parts_usd:
             assert sum(found.cost.parts_usd.values()) == found.cost.total_usd
         assert expected.get("cost_reason", "") in found.cost.reason

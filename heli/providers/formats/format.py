@@ -32,6 +32,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's own word."""
     is_complete: bool = True
     """The model came to an end of its own; false for a stream that was cut."""
+    is_pending: bool = False
+    """The provider works in the background and has not come to an end."""
     reply_id: str = ""
     service_tier: str = ""
     speed: str = ""

@@ -107,6 +107,7 @@ _TOOL_ITEMS = {
     "file_search_call": "file_search",
     "code_interpreter_call": "code_interpreter",
     "x_search_call": "x_search",
+    "image_generation_call": "image_generation",
 }
 
 

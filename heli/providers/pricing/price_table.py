@@ -58,7 +58,6 @@ _TOKEN_PRICES = {
 
 _TOOL_PRICES = {
     "web_search": "web_searches_kcount",
-    "google_search": "web_searches_kcount",
     "x_search": "social_searches_kcount",
     "file_search": "storage_searches_kcount",
     "code_execution": "code_executions_kcount",
@@ -67,6 +66,16 @@ _TOOL_PRICES = {
 
 _AUDIO_COSTS_AS_TEXT = frozenset({"google"})
 """Where a model without an audio price takes audio at the price of text."""
+
+_SOLD_ONLY = (
+    *(
+        (prefix, "OPENAI")
+        for prefix in ("gpt-3.5", "gpt-4", "gpt-5", "chatgpt-", "o1", "o3", "o4", "text-emb")
+    ),
+    ("claude-", "ANTHROPIC"),
+    ("gemini-", "GOOGLE"),
+)
+"""`(how a model's name begins, who sells it)` for models whose weights nobody can have."""
 
 _STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "on_demand", "on-demand", "standard_only"})
 
@@ -87,8 +96,9 @@ class PriceTable:
         return (seller, found) if found else None
 
     def has_paid_model(self, model: str) -> bool:
-        """Whether the big vendors sell a model by this very name."""
-        return any(self.find(vendor, model) for vendor in ("OPENAI", "ANTHROPIC", "GOOGLE"))
+        """Whether a model of this name is only sold, never given away to be run on one's own machine."""
+        vendor = next((vendor for prefix, vendor in _SOLD_ONLY if model.startswith(prefix)), "")
+        return self.find(vendor, model) is not None
 
     def rates(
         self, seller: Provider, model: ModelInfo, when: datetime.datetime, tier: str = "", speed: str = ""

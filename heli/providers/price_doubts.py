@@ -1,0 +1,29 @@
+"""When the listed price may not be what is paid: a monthly plan covers the call, or a region costs extra."""
+
+from heli.schema.exchange import Exchange
+
+_PLAN_HOSTS = {
+    "https://chatgpt.com": "a ChatGPT plan",
+    "https://cloudcode-pa.googleapis.com": "a Gemini Code Assist plan",
+}
+
+
+def find_price_doubt(exchange: Exchange) -> str:
+    """Why the price at the API is only an estimate of what this call costs; empty when it is not."""
+    plan = _PLAN_HOSTS.get(exchange.origin) or _claude_plan(exchange)
+    if plan:
+        return f"{plan} pays for it: this is the price at the API"
+    if "/publishers/anthropic/" in exchange.path and "/locations/global/" not in exchange.path:
+        # Newer Claude models cost a tenth more at Vertex's regional endpoints than at the global one.
+        return "a regional endpoint may cost a tenth more"
+    return ""
+
+
+def _claude_plan(exchange: Exchange) -> str:
+    """Programs that sign in with a Claude account say so, as their token is not an API key."""
+    if exchange.origin != "https://api.anthropic.com":
+        return ""
+    for name, value in exchange.request_headers:
+        if len(name) == 14 and name.lower() == b"anthropic-beta" and b"oauth-" in value:
+            return "a Claude plan"
+    return ""
