@@ -1,7 +1,7 @@
 # The commands of this repository; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test check format bench reliability soak clean
+.PHONY: help install dev up test check format docs bench reliability soak clean
 
 HELI := .venv/bin/heli
 export PYTHON
@@ -31,14 +31,17 @@ format: dev  ## put the code into its format, mend what lint can mend
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
+docs: dev  ## write what heli says of its commands into docs/commands.md
+	.venv/bin/python scripts/write_commands_page.py
+
 bench: dev  ## measure heli and its peers on this machine (about 15 minutes)
 	.venv/bin/python bench/run.py
 
 reliability: dev  ## the reliability figures at full length (about an hour)
-	HELI_REL_FULL=1 .venv/bin/pytest tests/rel -s
+	HELI_REL_FULL=1 .venv/bin/pytest tests/rel tests/proxy/spool -s --timeout 3600 -k 'not soak'
 
 soak: dev  ## an hour of mixed traffic, watching memory, files and threads
-	HELI_REL_FULL=1 HELI_REL_SOAK=1 .venv/bin/pytest tests/rel -s -k soak
+	HELI_REL_FULL=1 .venv/bin/pytest tests/rel -s --timeout 7200 -k soak
 
 clean:  ## remove what the commands above made, but for results
 	rm -rf .venv .uv dist bench/.peers bench/.build
