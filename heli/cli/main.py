@@ -7,6 +7,9 @@ from typing import NoReturn
 
 from heli.schema.errors import ExitCode, HeliError
 
+COMPLETION = "_HELI_COMPLETE"
+"""Set by a shell that asks what could be typed next."""
+
 
 def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
@@ -35,7 +38,7 @@ def _run_command(arguments: Sequence[str]) -> int:
     from heli.cli import front_page
 
     page = front_page.answer(arguments)
-    if page is not None:
+    if page is not None and COMPLETION not in os.environ:
         sys.stdout.write(page)
         return ExitCode.OK
     from heli.cli.root import invoke

@@ -1,6 +1,7 @@
 """The command root: a Typer group that imports a command's module when it is called."""
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 from heli import __version__
 from heli.cli.commands import COMMANDS, suggest
 from heli.cli.front_page import full_page
+from heli.cli.main import COMPLETION
 from heli.cli.options import ColorOption
 from heli.cli.terminal import wish_verbosity
 from heli.schema.errors import HeliError, UsageError
@@ -88,6 +90,10 @@ def options(
 def invoke(arguments: Sequence[str]) -> int:
     """Run a command line; the exit code is what the command returned, else 0."""
     command = typer.main.get_command(root)
+    if COMPLETION in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     try:
         result = command.main(args=list(arguments), prog_name="heli", standalone_mode=False)
     except typer.TyperException as error:

@@ -1,0 +1,156 @@
+"""`heli config`: the settings, where each came from, and changing one."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from heli.cli.options import ColorOption
+from heli.cli.root import make_app
+from heli.cli.setting_names import SECRET, find_setting, list_settings, shown
+from heli.cli.sink import encode
+from heli.cli.table import Cell, Column, Table
+from heli.cli.terminal import say, wants_color, width
+from heli.cli.toml_edit import set_value
+from heli.schema.errors import ExitCode, UsageError
+from heli.schema.paths import Paths, make_private
+from heli.schema.settings import Loaded, load_settings
+
+app = make_app(invoke_without_command=True)
+
+
+@app.callback()
+def config(
+    context: typer.Context,
+    origin: Annotated[bool, typer.Option("--origin", help="Tell where each value came from.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as one JSON object.")] = False,
+    color: ColorOption = None,
+) -> None:
+    """The settings with their values.
+
+    \b
+    Examples:
+      heli config                              all settings
+      heli config --origin                     and the file or variable that said so
+      heli config get ports.openai
+      heli config set ports.openai 18787       written to config.toml
+
+    Later ones win: defaults, config.toml (see `heli paths`), ./heli.toml, HELI_* variables, flags. The
+    variable of ports.openai is HELI_PORTS__OPENAI.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    loaded = load_settings()
+    values = list_settings(loaded.settings)
+    if as_json:
+        tree = {name: shown(name, value) if name in SECRET else value for name, value in values.items()}
+        sys.stdout.write(encode(tree).decode() + "\n")
+        return
+    _print(loaded, values, with_origin=origin)
+
+
+@app.command("list")
+def list_all(context: typer.Context) -> None:
+    """All settings with their values and where they came from."""
+    loaded = load_settings()
+    _print(loaded, list_settings(loaded.settings), with_origin=True)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show a secret as it is.")] = False,
+) -> None:
+    """One value.
+
+    \b
+    Example:
+      curl "http://127.0.0.1:$(heli config get ports.backend)/healthcheck"
+    """
+    value = find_setting(load_settings().settings, name)
+    text = str(value) if reveal and not isinstance(value, bool | list) else shown(name, value)
+    sys.stdout.write(text + "\n")
+
+
+@app.command("set")
+def set_one(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas; - reads it from stdin.")],
+) -> int:
+    """Write a value to config.toml; the rest of the file stays as it is.
+
+    \b
+    Examples:
+      heli config set gateway.workers 4
+      heli config set providers.openai.base_url http://localhost:9100
+      pass ingest-token | heli config set backend.ingest_token -
+    """
+    if value == "-":
+        value = sys.stdin.read().strip()
+    elif name in SECRET:
+        raise UsageError(f"{name} is a secret; secrets are not arguments", f"heli config set {name} - < FILE")
+    paths = Paths.from_environ(os.environ)
+    find_setting(load_settings().settings, name)
+    typed = _typed(name, value)
+    _write(paths.config_file, name, typed)
+    say(f"{name} = {shown(name, typed)} in {paths.config_file}; `heli restart` makes a running heli take it")
+    _warn_if_hidden(name)
+    return ExitCode.OK
+
+
+def _typed(name: str, value: str) -> Any:
+    """The value in its type, checked as when it is read."""
+    is_list = isinstance(find_setting(load_settings().settings, name), list)
+    given: Any = [word.strip() for word in value.split(",") if word.strip()] if is_list else value
+    home = {key: word for key, word in os.environ.items() if key == "HELI_HOME"}
+    checked = load_settings(environ=home, folder=Path("/nowhere"), flags={name: given})
+    return find_setting(checked.settings, name)
+
+
+def _write(file: Path, name: str, value: Any) -> None:
+    """Replace the file at once, so that nobody reads half of it."""
+    before = file.read_text() if file.exists() else ""
+    text = set_value(before, name, value)
+    target = file.resolve()
+    draft = make_private(target.parent) / f".{target.name}.{os.getpid()}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(target)
+
+
+def _warn_if_hidden(name: str) -> None:
+    """Something later may win over what was just written."""
+    loaded = load_settings()
+    origin = loaded.origins.get(name, "")
+    if origin and origin != str(loaded.paths.config_file):
+        say(f"but {origin} says {shown(name, find_setting(loaded.settings, name))}, and wins")
+
+
+class _Line(msgspec.Struct):
+    name: str
+    value: str
+    origin: str
+
+
+def _print(loaded: Loaded, values: dict[str, Any], with_origin: bool) -> None:
+    lines = [
+        _Line(name, shown(name, value), loaded.origins.get(name, "default")) for name, value in values.items()
+    ]
+    columns = [
+        Column[_Line]("setting", lambda row: Cell(row.name)),
+        Column[_Line]("value", lambda row: Cell(row.value, "dim" if row.origin == "default" else "strong")),
+    ]
+    if with_origin:
+        columns.append(Column("origin", lambda row: Cell(row.origin), is_elastic=True))
+    table = Table(columns, wants_color(sys.stdout))
+    table.learn(lines)
+    room = width() if sys.stdout.isatty() else 10_000
+    if sys.stdout.isatty():
+        sys.stdout.write(table.head(room) + "\n")
+    sys.stdout.writelines(table.line(row, room) + "\n" for row in lines)

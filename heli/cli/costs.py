@@ -1,0 +1,133 @@
+"""`heli costs`: what was spent, by whatever it is asked by."""
+
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from heli.cli import figures
+from heli.cli.backend_client import open_client
+from heli.cli.moments import read_time, zone_name
+from heli.cli.options import ColorOption, FilterArgument, OutputOption, SinceOption, UntilOption
+from heli.cli.printable import escaped, line
+from heli.cli.sink import Format, Shape, Sink, choose_format, encode
+from heli.cli.table import Cell, Column, Table
+from heli.cli.terminal import say, wants_color, width
+from heli.client import CostReport, CostRow, Spend
+from heli.schema.settings import load_settings
+
+FORMS = tuple(form for form in Format if form is not Format.ID)
+FIGURES = Spend.__struct_fields__
+
+
+def costs(
+    filter: FilterArgument = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by", metavar="WORDS", help="model, provider, user, session, property:NAME, hour, day, month."
+        ),
+    ] = "model",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: OutputOption = None,
+    color: ColorOption = None,
+) -> None:
+    """Tell what was spent, by model, day, user, session, or a property.
+
+    \b
+    Examples:
+      heli costs                                     by model, all time
+      heli costs --by model,day --since 7d
+      heli costs --by user 'model:claude*' --since 2026-11-01
+      heli costs --by property:team -o csv > november.csv
+
+    Calls whose price or usage is not known are counted in the column `unpriced`; they are in no sum.
+    Days and hours are those of this machine's time zone.
+    """
+    form = choose_format(output, allowed=FORMS)
+    begin, end = read_time(since, "--since"), read_time(until, "--until")
+    words = [word for word in by.replace(" ", ",").split(",") if word]
+    with open_client(load_settings()) as client:
+        report = client.costs(words, " ".join(filter or []), since=begin, until=end, time_zone=zone_name())
+    if form is Format.TABLE:
+        _print(report)
+    elif form is Format.JSON:
+        sys.stdout.write(escaped(encode(_tree(report)).decode()) + "\n")
+    else:
+        Sink(_shape(report.by), form).write_all(report.rows)
+
+
+def _tree(report: CostReport) -> dict[str, Any]:
+    return {"by": report.by, "rows": [_row_tree(row) for row in report.rows], "total": report.total}
+
+
+def _row_tree(row: CostRow) -> dict[str, Any]:
+    return {**row.keys, **msgspec.structs.asdict(row.spend)}
+
+
+def _shape(by: list[str]) -> Shape[CostRow]:
+    return Shape(columns=_columns(by), tree=_row_tree, flat=[*by, *FIGURES])
+
+
+def _columns(by: list[str]) -> list[Column[CostRow]]:
+    keys = [Column[CostRow](word, _key(word), width=10) for word in by]
+    return [
+        *keys,
+        _figure("calls", "requests", rank=3),
+        _figure("in", "input_tokens", rank=4),
+        _figure("cached", "cache_read_tokens", rank=5),
+        _figure("written", "cache_write_tokens", rank=7),
+        _figure("out", "output_tokens", rank=4),
+        _figure("reasoning", "reasoning_tokens", rank=6),
+        Column("cost", _cost, is_right=True, width=8),
+        _figure("unpriced", "unknown_cost_requests", rank=2),
+    ]
+
+
+def _key(word: str) -> Any:
+    def show(row: CostRow) -> Cell:
+        value = line(row.keys.get(word, ""))
+        return Cell(value or f"(no {word.removeprefix('property:')})", "" if value else "dim")
+
+    return show
+
+
+def _figure(title: str, field: str, rank: int) -> Column[CostRow]:
+    return Column(title, lambda row: Cell(figures.count(getattr(row.spend, field))), is_right=True, rank=rank)
+
+
+def _cost(row: CostRow) -> Cell:
+    text = figures.money(row.spend.cost_usd)
+    return Cell(f"~{text}" if row.spend.estimated_cost_requests else text, "strong")
+
+
+def _print(report: CostReport) -> None:
+    if not report.total.requests:
+        say("no call matches")
+        return
+    columns = width() if sys.stdout.isatty() else 10_000
+    total = CostRow(keys={report.by[0]: "total"} if report.by else {}, spend=report.total)
+    shown = _columns(report.by)
+    for place, word in enumerate(report.by):
+        shown[place] = shown[place]._replace(show=_key_or_total(word, total, is_first=place == 0))
+    table = Table(shown, wants_color(sys.stdout))
+    table.learn([*report.rows, total])
+    for text in [table.head(columns), *(table.line(row, columns) for row in report.rows)]:
+        sys.stdout.write(text + "\n")
+    sys.stdout.write("\n" + table.line(total, columns) + "\n")
+    _explain(report)
+
+
+def _key_or_total(word: str, total: CostRow, is_first: bool) -> Any:
+    show = _key(word)
+    return lambda row: show(row) if row is not total else Cell("total" if is_first else "", "strong")
+
+
+def _explain(report: CostReport) -> None:
+    """What the sums do not tell."""
+    if unpriced := report.total.unknown_cost_requests:
+        say(f"{unpriced:,} calls have no known cost and are in no sum; `heli logs cost:unknown` lists them")
+    if estimated := report.total.estimated_cost_requests:
+        say(f"{estimated:,} costs are estimates, with tokens counted by heli")

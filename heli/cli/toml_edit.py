@@ -1,0 +1,99 @@
+"""Sets one value in a TOML file and leaves everything else, comments included, as it is."""
+
+import json
+import re
+import tomllib
+from typing import Any
+
+from heli.schema.errors import UsageError
+
+_TABLE = re.compile(r"^\s*\[([^\[\]]+)\]\s*(#.*)?$")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def set_value(text: str, name: str, value: Any) -> str:
+    """The file's text with the value of a dotted name set.
+
+    Raises `UsageError` when it is written in a way that this cannot change without risk.
+    """
+    expected = tomllib.loads(text)
+    _put(expected, name.split("."), value)
+    table, _, key = name.rpartition(".")
+    lines = text.splitlines()
+    new = f"{_key(key)} = {write_value(value)}"
+    begin, end = _find_table(lines, table)
+    if begin is None:
+        lines += ["", *_header(table), new] if lines else [*_header(table), new]
+    elif (place := _find_key(lines, begin, end, key)) is not None:
+        lines[place] = new + _comment_of(lines[place])
+    else:
+        lines.insert(_last_filled(lines, begin, end), new)
+    changed = "\n".join(lines) + "\n"
+    if not _says(changed, expected):
+        raise UsageError(
+            f"{name} is written in a way that cannot be changed safely", "change it in an editor"
+        )
+    return changed
+
+
+def write_value(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(write_value(one) for one in value)}]"
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+
+
+def _header(table: str) -> list[str]:
+    return [f"[{'.'.join(_key(key) for key in table.split('.'))}]"] if table else []
+
+
+def _find_table(lines: list[str], table: str) -> tuple[int | None, int]:
+    """The lines below the header of a table, up to the next one."""
+    begin: int | None = 0 if not table else None
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("["):
+            continue
+        if begin is not None:
+            return begin, number
+        header = _TABLE.match(line)
+        if header and [key.strip().strip("\"'") for key in header[1].split(".")] == table.split("."):
+            begin = number + 1
+    return begin, len(lines)
+
+
+def _find_key(lines: list[str], begin: int, end: int, key: str) -> int | None:
+    spelled = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+    return next((number for number in range(begin, end) if spelled.match(lines[number])), None)
+
+
+def _comment_of(line: str) -> str:
+    """The comment at the end of a line, where the value before it holds no `#`."""
+    before, mark, comment = line.partition("#")
+    return f"  #{comment}" if mark and before.count('"') % 2 == 0 and before.count("'") % 2 == 0 else ""
+
+
+def _last_filled(lines: list[str], begin: int, end: int) -> int:
+    while end > begin and not lines[end - 1].strip():
+        end -= 1
+    return end
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[keys[-1]] = value
+
+
+def _says(text: str, expected: dict[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == expected
+    except tomllib.TOMLDecodeError:
+        return False
