@@ -32,51 +32,31 @@ REPEAT_WITHIN_S = 1.0
 class Call:
     """The state of one exchange."""
 
-    __slots__ = (
-        "caller",
-        "capture",
-        "connecting",
-        "head",
-        "id",
-        "is_held",
-        "is_over",
-        "is_recorded",
-        "is_tunnel",
-        "reply_body",
-        "reply_buffer",
-        "reply_head",
-        "request_body",
-        "sent_at",
-        "target",
-        "touched",
-        "unsent",
-        "upstream",
-    )
+    is_over = False
+    is_held = False
+    """The provider reads slower than the caller sends."""
+    is_tunnel = False
+    """The connection was upgraded: bytes pass both ways until somebody hangs up."""
+    reply_body: Body | None = None
+    """Known once the head of the reply has come."""
+    reply_buffer = b""
+    reply_head: ReplyHead | None = None
+    target: Target | None = None
+    upstream: UpstreamConnection | None = None
+    connecting: asyncio.Task[None] | None = None
+    unsent: list[bytes] | None = None
+    """The request so far, for as long as it may have to be sent (again)."""
+    sent_at = 0.0
+    id = b""
+    capture: Capture | None = None
 
     def __init__(self, caller: "CallerConnection", head: RequestHead) -> None:
         self.caller = caller
         self.head = head
         self.is_recorded = caller.listener is not None
-        self.is_over = False
-        self.is_held = False
-        """The provider reads slower than the caller sends."""
-        self.is_tunnel = False
-        """The connection was upgraded: bytes pass both ways until somebody hangs up."""
         self.request_body: Body = head.body()
-        self.reply_body: Body | None = None
-        """Known once the head of the reply has come."""
-        self.reply_buffer = b""
-        self.reply_head: ReplyHead | None = None
-        self.target: Target | None = None
-        self.upstream: UpstreamConnection | None = None
-        self.connecting: asyncio.Task[None] | None = None
-        self.unsent: list[bytes] | None = []
-        """The request so far, for as long as it may have to be sent (again)."""
-        self.sent_at = 0.0
         self.touched = caller.gateway.now
         """When bytes last came from either side, by the coarse clock."""
-        self.id = b""
-        self.capture: Capture | None = None
         if caller.listener is not None:
             self._identify(caller.listener)
 

@@ -72,32 +72,26 @@ class Side:
 class Capture:
     """What is known of one call under way."""
 
-    __slots__ = (
-        "broken",
-        "ended",
-        "first_byte_us",
-        "id",
-        "is_dirty",
-        "is_opened",
-        "is_websocket",
-        "key_digest",
-        "listener",
-        "method",
-        "most",
-        "origin",
-        "path",
-        "peer",
-        "reply",
-        "reply_headers",
-        "reply_status",
-        "reply_told",
-        "request",
-        "request_end_us",
-        "request_headers",
-        "started_ns",
-        "started_us",
-        "upstream_status",
-    )
+    origin = ""
+    method = ""
+    path = ""
+    request_headers: Headers = []  # noqa: RUF012 - replaced, never changed
+    key_digest: bytes | None = None
+    request_end_us: int | None = None
+    first_byte_us: int | None = None
+    reply_status: int | None = None
+    reply_headers: Headers = []  # noqa: RUF012 - replaced, never changed
+    upstream_status: int | None = None
+    is_websocket = False
+    is_opened = False
+    """The spool holds the beginning of it."""
+    is_dirty = False
+    """It stands in the recorder's list of calls that have something new."""
+    reply_told = False
+    """The spool holds the head of the reply."""
+    ended = False
+    broken = False
+    """Recording it has failed; the call goes on without."""
 
     def __init__(
         self, call_id: bytes, started_ns: int, started_us: int, listener: Listener, peer: str, most: int
@@ -109,28 +103,8 @@ class Capture:
         self.peer = peer
         self.most = most
         """How many bytes of each body are kept."""
-        self.origin = ""
-        self.method = ""
-        self.path = ""
-        self.request_headers: Headers = []
-        self.key_digest: bytes | None = None
         self.request = Side()
         self.reply = Side()
-        self.request_end_us: int | None = None
-        self.first_byte_us: int | None = None
-        self.reply_status: int | None = None
-        self.reply_headers: Headers = []
-        self.upstream_status: int | None = None
-        self.is_websocket = False
-        self.is_opened = False
-        """The spool holds the beginning of it."""
-        self.is_dirty = False
-        """It stands in the recorder's list of calls that have something new."""
-        self.reply_told = False
-        """The spool holds the head of the reply."""
-        self.ended = False
-        self.broken = False
-        """Recording it has failed; the call goes on without."""
 
     def now_us(self) -> int:
         """Microseconds since the call began."""

@@ -1,6 +1,7 @@
 """What each header means to the gateway: which travel on, which stay here, and which are secrets."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from heli.schema.exchange import MASKED
@@ -27,6 +28,8 @@ class Kind:
     AUTHORIZATION: Final = 512
     STAYS: Final = HOP | HELI | CONNECTION | UPGRADE
     """What does not travel on as it is."""
+    READ: Final = HELI | HOST | LENGTH | ENCODING | CONNECTION | UPGRADE | AUTHORIZATION
+    """What the gateway itself reads."""
 
 
 _READ = {
@@ -68,12 +71,28 @@ _QUERY_SECRET = re.compile(
 )
 _USER_INFO = re.compile(rb"(//)[^/?#@\s]+@")
 
-_MOST_NAMES = 4096
+type Line = tuple[tuple[bytes, bytes], int]
+"""What is known of a header line: name and value as they are recorded, and its kind."""
 
-KINDS: dict[bytes, int] = {}
-"""`{name as it was spelled: kind}` of the names seen so far; look here first, then ask `kind_of`."""
+LINES: dict[bytes, Line] = {}
+"""Lines seen before: look here first, then ask `read_line`. Programs send most of theirs with each call."""
+_MOST_LINES = 4096
+_LONGEST_LINE = 256
 
 
+def read_line(line: bytes) -> Line:
+    """Take a header line apart. Lines with secrets are not kept in memory."""
+    name, _, value = line.partition(b":")
+    kind = kind_of(name)
+    known = (name, mask_value(kind, value.strip(b" \t"))), kind
+    if not kind & (Kind.SECRET | Kind.URL) and len(line) <= _LONGEST_LINE:
+        if len(LINES) >= _MOST_LINES:
+            LINES.clear()
+        LINES[line] = known
+    return known
+
+
+@lru_cache(maxsize=4096)
 def kind_of(name: bytes) -> int:
     """The kind of a header by its name, in any case."""
     lower = name.lower()
@@ -86,8 +105,6 @@ def kind_of(name: bytes) -> int:
         kind |= Kind.URL
     if _is_secret(lower):
         kind |= Kind.SECRET
-    if len(KINDS) < _MOST_NAMES:
-        KINDS[name] = kind
     return kind
 
 

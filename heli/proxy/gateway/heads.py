@@ -5,12 +5,14 @@ lengths given twice. The lines are then taken as they stand, so that order, case
 """
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 import httptools
 
 from heli.proxy.gateway.framing import Body, ChunkedBody, LengthBody, NoBody, UntilClose
-from heli.proxy.gateway.headers import KINDS, Kind, kind_of, mask_value
+from heli.proxy.gateway.headers import LINES, Kind, read_line
 
 HEAD_END = b"\r\n\r\n"
 
@@ -24,7 +26,13 @@ class BadHead(Exception):  # noqa: N818 - it is a fact about bytes, told to the 
 
 
 class _Nothing:
-    """A parser's listener that wants no events: the parser only judges."""
+    """A parser's listener that wants no events: the parser only judges.
+
+    The parser asks for each of these by name, for each message; a name that is missing costs an exception.
+    """
+
+    on_message_begin = on_url = on_status = on_header = on_headers_complete = None
+    on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
 
 _NOTHING = _Nothing()
@@ -34,92 +42,75 @@ _NEVER_HOP = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 
 class Head:
-    """What requests and replies have in common."""
+    """What requests and replies have in common. What is not said stays as the class has it."""
 
-    __slots__ = (
-        "captured",
-        "connection",
-        "content_length",
-        "first_line",
-        "has_second_key",
-        "heli",
-        "host",
-        "host_line",
-        "is_chunked",
-        "lines",
-        "upgrade",
-        "version",
-        "wants_close",
-    )
+    version = b""
+    content_length: int | None = None
+    is_chunked = False
+    connection = b""
+    """The options of the connection header, in lower case."""
+    upgrade = b""
+    host: bytes | None = None
+    host_line = 0
+    """Where among `lines` the host stands, without its value."""
+    heli: Mapping[bytes, bytes] = MappingProxyType({})
+    """`Helicone-*` and `Heli-*` headers, names in lower case, the last of a name."""
+    has_second_key = False
+    """The authorisation names more than one key."""
+    wants_close = False
+    """The sender ends the connection after this message."""
 
     def __init__(self, block: bytes) -> None:
         lines = block[:-4].split(b"\r\n")
         self.first_line = lines.pop(0)
-        self.version = b""
         self.lines = lines
         """The header lines that travel on, untouched."""
         self.captured: list[tuple[bytes, bytes]] = []
         """All headers, secrets masked."""
-        self.content_length: int | None = None
-        self.is_chunked = False
-        self.connection = b""
-        """The options of the connection header, in lower case."""
-        self.upgrade = b""
-        self.host: bytes | None = None
-        self.host_line = 0
-        """Where among `lines` the host stands, without its value."""
-        self.heli: dict[bytes, bytes] = {}
-        """`Helicone-*` and `Heli-*` headers, names in lower case, the last of a name."""
-        self.has_second_key = False
-        """The authorisation names more than one key."""
-        self.wants_close = False
-        """The sender ends the connection after this message."""
 
     def read_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
         """Sort the header lines; with `keep_heli`, those meant for heli travel on."""
-        parts = [line.partition(b":") for line in self.lines]
-        kinds = [KINDS.get(part[0]) for part in parts]
-        self.captured = captured = [(name, value.strip(b" \t")) for name, _, value in parts]
+        lines, captured = self.lines, self.captured
         dropped: list[int] = []
-        for index, kind in enumerate(kinds):
+        for index, line in enumerate(lines):
+            pair, kind = LINES.get(line) or read_line(line)
+            captured.append(pair)
             if kind == 0:
                 continue
-            name, value = captured[index]
-            if kind is None:
-                kind = kind_of(name)
-            if kind & (Kind.SECRET | Kind.URL):
-                captured[index] = (name, mask_value(kind, value))
-            self._read(kind, name, value)
+            if kind & Kind.READ:
+                self._read(kind, line)
             if kind & Kind.HOST and not is_reply:
                 self.host_line = index - len(dropped)
-                self.lines[index] = name
+                lines[index] = pair[0]
             elif kind & Kind.STAYS and not (kind & Kind.HELI and keep_heli):
                 dropped.append(index)
         for index in reversed(dropped):
-            del self.lines[index]
+            del lines[index]
 
-    def _read(self, kind: int, name: bytes, value: bytes) -> None:
+    def _read(self, kind: int, line: bytes) -> None:
         """Take in a header that the gateway itself reads."""
-        if kind & Kind.HOST:
-            if self.host is not None:
-                raise BadHead("it names its host twice")
-            self.host = value
-        elif kind & Kind.HELI:
-            self.heli[name.lower()] = value
-        elif kind & Kind.LENGTH:
+        name, _, value = line.partition(b":")
+        value = value.strip(b" \t")
+        if kind & Kind.LENGTH:
             if self.content_length is not None or not _LENGTH.fullmatch(value):
                 raise BadHead("its length is not one plain number")
             self.content_length = int(value)
+        elif kind & Kind.HOST:
+            if self.host is not None:
+                raise BadHead("it names its host twice")
+            self.host = value
+        elif kind & Kind.AUTHORIZATION:
+            self.has_second_key = b"," in value
+        elif kind & Kind.CONNECTION:
+            self.connection = self.connection + b"," + value.lower() if self.connection else value.lower()
         elif kind & Kind.ENCODING:
             if self.is_chunked or value.lower() != b"chunked":
                 raise BadHead("its transfer encoding is not chunked", HTTPStatus.NOT_IMPLEMENTED)
             self.is_chunked = True
-        elif kind & Kind.CONNECTION:
-            self.connection = self.connection + b"," + value.lower() if self.connection else value.lower()
         elif kind & Kind.UPGRADE:
             self.upgrade = value.lower()
-        elif kind & Kind.AUTHORIZATION:
-            self.has_second_key = b"," in value
+        else:
+            self.heli = {**self.heli, name.lower(): value}
 
     def settle(self) -> None:
         """Draw the conclusions that need all lines."""
@@ -146,8 +137,6 @@ class Head:
 class RequestHead(Head):
     """A caller's request head."""
 
-    __slots__ = ("method", "target")
-
     def __init__(self, block: bytes) -> None:
         super().__init__(block)
         parts = self.first_line.split(b" ")
@@ -171,8 +160,6 @@ class RequestHead(Head):
 
 class ReplyHead(Head):
     """A provider's reply head."""
-
-    __slots__ = ("status",)
 
     def __init__(self, block: bytes) -> None:
         super().__init__(block)
