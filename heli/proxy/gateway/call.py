@@ -4,21 +4,17 @@ The bytes go first; what is recorded of them comes after, and may fail without t
 """
 
 import asyncio
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from heli.proxy.gateway import faults
-from heli.proxy.gateway.capture import Capture
 from heli.proxy.gateway.framing import BadFraming, Body, NoBody
-from heli.proxy.gateway.headers import mask_url
 from heli.proxy.gateway.heads import HEAD_END, BadHead, ReplyHead, RequestHead, read_reply_head
-from heli.proxy.gateway.identity import id_text, make_id, request_id, take_key
-from heli.proxy.gateway.recorder import GROW_BYTES
+from heli.proxy.gateway.identity import id_text
+from heli.proxy.gateway.recording import start_recording
 from heli.proxy.gateway.replies import error_reply
 from heli.proxy.gateway.targets import Target, TargetRefusedError
 from heli.proxy.gateway.upstream import UpstreamConnection
-from heli.schema.exchange import Listener, Outcome
+from heli.schema.exchange import Outcome
 
 if TYPE_CHECKING:
     from heli.proxy.gateway.caller import CallerConnection
@@ -47,44 +43,15 @@ class Call:
     unsent: list[bytes] | None = None
     """The request so far, for as long as it may have to be sent (again)."""
     sent_at = 0.0
-    id = b""
-    capture: Capture | None = None
+    """When the request began to go out, by the loop's clock."""
 
     def __init__(self, caller: "CallerConnection", head: RequestHead) -> None:
         self.caller = caller
         self.head = head
-        self.is_recorded = caller.listener is not None
         self.request_body: Body = head.body()
         self.touched = caller.gateway.now
         """When bytes last came from either side, by the coarse clock."""
-        if caller.listener is not None:
-            self._identify(caller.listener)
-
-    def _identify(self, listener: Listener) -> None:
-        """Find out who calls. A failure costs the recording, never the call."""
-        gateway, caller, head = self.caller.gateway, self.caller, self.head
-        try:
-            if faults.ARMED:
-                faults.strike("identify")
-            self.id = request_id(head)
-            capture = Capture(
-                self.id,
-                caller.started_ns,
-                caller.started_us,
-                listener,
-                caller.peer,
-                gateway.settings.gateway.capture_max_bytes,
-            )
-            capture.key_digest = take_key(head)
-            capture.request_headers = head.captured
-            capture.method = head.method.decode("ascii")
-            capture.path = mask_url(head.target).decode("latin-1")
-            self.capture = capture
-            gateway.recorder.begin(capture)
-        except Exception:
-            gateway.own_fault("identify")
-            gateway.counters.calls_unrecorded += 1
-            self.id = self.id or make_id()
+        self.recording = start_recording(caller, head)
 
     # The request.
 
@@ -97,8 +64,7 @@ class Call:
             gateway.counters.targets_refused += 1
             self.refuse(refused)
             return len(rest)
-        if self.capture is not None:
-            self.capture.origin = self.target.origin
+        self.recording.sent_to(self.target.origin)
         taken = 0
         parts = [self._request_head(self.target)]
         if rest and not self.request_body.is_done:
@@ -108,9 +74,9 @@ class Call:
                 self.fail(HTTPStatus.BAD_REQUEST, Outcome.REFUSED, f"the request's body is broken: {bad}")
                 return len(rest)
             parts.append(rest if taken == len(rest) else rest[:taken])
-            self._capture_request(parts[1])
-        elif self.request_body.is_done and self.capture is not None:
-            self.capture.request_end_us = self.capture.now_us()
+            self.recording.request_part(parts[1], is_last=self.request_body.is_done)
+        elif self.request_body.is_done:
+            self.recording.request_part(b"", is_last=True)
         self.unsent = parts
         upstream = gateway.pool.take(self.target) if self._may_reuse() else None
         if upstream is not None:
@@ -156,7 +122,7 @@ class Call:
         if self.unsent is not None:
             self.unsent.append(data)
             self._bound_unsent()
-        self._capture_request(data)
+        self.recording.request_part(data, is_last=self.request_body.is_done)
         return taken
 
     def _bound_unsent(self) -> None:
@@ -167,20 +133,6 @@ class Call:
             self.unsent = None
         else:
             self.caller.stop_reading()
-
-    def _capture_request(self, data: bytes) -> None:
-        capture = self.capture
-        if capture is None:
-            return
-        try:
-            at_us = time.perf_counter_ns() // 1000 - capture.started_us
-            capture.request_part(data, at_us)
-            if self.request_body.is_done:
-                capture.request_end_us = at_us
-            if capture.is_opened or capture.request.pending > GROW_BYTES:
-                self._grown(capture)
-        except Exception:
-            self._lose_capture("capture_request")
 
     # The connection to the provider.
 
@@ -271,7 +223,7 @@ class Call:
             self._pass_reply(data, b"")
         elif self.is_tunnel:
             self.caller.transport.write(data)
-            self._capture_reply(data)
+            self.recording.reply_part(data)
         else:
             self._read_reply_head(data)
 
@@ -308,13 +260,10 @@ class Call:
     def _start_reply(self, head: ReplyHead, rest: bytes) -> None:
         self.unsent = None
         self.reply_head = head
-        if self.capture is not None:
-            self.capture.reply_head(head.status, head.captured, self.capture.now_us())
-            if self.capture.is_opened:
-                self.caller.gateway.recorder.grown(self.capture)
+        self.recording.reply_head(head.status, head.captured)
         lines = [head.first_line, *head.lines]
-        if self.is_recorded:
-            lines.append(b"Helicone-Id: " + id_text(self.id))
+        if self.recording.id:
+            lines.append(b"Helicone-Id: " + id_text(self.recording.id))
             lines.append(b"Helicone-Status: success")
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             if not self._asks_for_upgrade():
@@ -339,40 +288,15 @@ class Call:
         except BadFraming as bad:
             good = data[: bad.good]
             self.caller.transport.write(head + good)
-            self._capture_reply(good)
+            self.recording.reply_part(good)
             self._break_off(Outcome.UPSTREAM_ERROR, f"the reply is broken: {bad}", None)
             return
         piece = data if taken == len(data) else data[:taken]
         self.caller.transport.write(head + piece if head else piece)
         if piece:
-            self._capture_reply(piece)
+            self.recording.reply_part(piece)
         if body.is_done:
             self._reply_ended(data[taken:])
-
-    def _capture_reply(self, data: bytes) -> None:
-        capture = self.capture
-        if capture is None:
-            return
-        try:
-            capture.reply_part(data, time.perf_counter_ns() // 1000 - capture.started_us)
-            if capture.is_opened or capture.reply.pending > GROW_BYTES:
-                self._grown(capture)
-        except Exception:
-            self._lose_capture("capture_reply")
-
-    def _grown(self, capture: Capture) -> None:
-        recorder = self.caller.gateway.recorder
-        if capture.request.pending > GROW_BYTES or capture.reply.pending > GROW_BYTES:
-            recorder.flush(capture)
-        else:
-            recorder.grown(capture)
-
-    def _lose_capture(self, point: str) -> None:
-        """Recording failed: go on without, and count it when the call ends."""
-        self.caller.gateway.own_fault(point)
-        if self.capture is not None:
-            self.capture.broken = True
-            self.capture.drop_bodies()
 
     def _reply_ended(self, extra: bytes) -> None:
         """The reply is whole. `extra` is what the provider sent behind it, which nobody asked for."""
@@ -399,13 +323,12 @@ class Call:
     def _start_tunnel(self, head: ReplyHead, lines: list[bytes], rest: bytes) -> None:
         self.is_tunnel = True
         self.request_body = NoBody()
-        if self.capture is not None:
-            self.capture.is_websocket = True
+        self.recording.upgraded()
         upgrade = head.upgrade or self.head.upgrade
         lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade, b"", b""]
         self.caller.transport.write(b"\r\n".join(lines) + rest)
         if rest:
-            self._capture_reply(rest)
+            self.recording.reply_part(rest)
         self.caller.tunnel_started()
 
     def tunnel_received(self, data: bytes) -> None:
@@ -413,7 +336,7 @@ class Call:
         self.touched = self.caller.gateway.now
         if self.upstream is not None:
             self.upstream.transport.write(data)
-            self._capture_request(data)
+            self.recording.request_part(data, is_last=False)
 
     def _end_tunnel(self, outcome: Outcome, error: Exception | None) -> None:
         self._over(outcome, str(error) if error else None)
@@ -448,11 +371,10 @@ class Call:
         if self.reply_head is not None:
             self._break_off(outcome, reason, None)
             return
-        head, body = error_reply(status, reason, self.id if self.is_recorded else None)
+        head, body = error_reply(status, reason, self.recording.id)
         self.caller.transport.write(head + body)
-        if self.capture is not None:
-            self.capture.reply_head(status.value, [], self.capture.now_us())
-            self._capture_reply(body)
+        self.recording.reply_head(status.value, [])
+        self.recording.reply_part(body)
         self._drop_upstream()
         self._over(outcome, reason)
         self.caller.call_ended(self, must_close=True)
@@ -476,5 +398,4 @@ class Call:
         if self.connecting is not None and self.connecting is not asyncio.current_task():
             self.connecting.cancel()
         self.connecting = None
-        if self.capture is not None:
-            self.caller.gateway.recorder.end(self.capture, outcome, reason)
+        self.recording.ended(outcome, reason)

@@ -172,7 +172,7 @@ class CallerConnection(asyncio.Protocol):
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         """Answer bytes that are no request, and hang up."""
         self.gateway.counters.heads_refused += 1
-        head, body = error_reply(status, reason, None)
+        head, body = error_reply(status, reason, b"")
         self.transport.write(head + body)
         self.buffer = b""
         self.hang_up(is_sending=True)

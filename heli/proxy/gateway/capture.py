@@ -8,7 +8,6 @@ what was seen.
 
 import time
 
-from heli.proxy.gateway import faults
 from heli.schema.exchange import (
     MAX_CHUNK_TIMES,
     ChunkTimes,
@@ -109,24 +108,6 @@ class Capture:
     def now_us(self) -> int:
         """Microseconds since the call began."""
         return time.perf_counter_ns() // 1000 - self.started_us
-
-    def request_part(self, data: bytes, at_us: int) -> None:
-        """Bytes of the request's body have passed."""
-        if faults.ARMED:
-            faults.strike("capture_request")
-        self.request.add(data, at_us, self.most)
-
-    def reply_head(self, status: int, headers: Headers, at_us: int) -> None:
-        """The head of the reply has come."""
-        self.reply_status = status
-        self.reply_headers = headers
-        self.first_byte_us = at_us
-
-    def reply_part(self, data: bytes, at_us: int) -> None:
-        """Bytes of the reply's body have passed."""
-        if faults.ARMED:
-            faults.strike("capture_reply")
-        self.reply.add(data, at_us, self.most)
 
     def exchange(
         self,

@@ -87,6 +87,7 @@ class Recorder:
                     capture.is_dirty = False
                     self.flush(capture)
         except Exception:
+            self._fresh, self._dirty = [], []
             self._failed("tick")
         if self._fresh or self._dirty:
             self._wake()

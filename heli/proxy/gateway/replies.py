@@ -6,7 +6,7 @@ from http import HTTPStatus
 from heli.proxy.gateway.identity import id_text
 
 
-def error_reply(status: HTTPStatus, reason: str, call_id: bytes | None) -> tuple[bytes, bytes]:
+def error_reply(status: HTTPStatus, reason: str, call_id: bytes) -> tuple[bytes, bytes]:
     """Head and body of a reply that tells the caller why there is none from the provider."""
     hint = f"see `heli show {id_text(call_id).decode()}`" if call_id else "see heli's log"
     body = json.dumps(
@@ -22,14 +22,14 @@ def error_reply(status: HTTPStatus, reason: str, call_id: bytes | None) -> tuple
 
 def plain_reply(status: HTTPStatus, body: bytes, content_type: bytes, is_last: bool) -> bytes:
     """A whole reply of one of the gateway's own routes."""
-    return _head(status, content_type, len(body), None, is_last=is_last) + body
+    return _head(status, content_type, len(body), b"", is_last=is_last) + body
 
 
 def _head(
     status: HTTPStatus,
     content_type: bytes,
     length: int,
-    call_id: bytes | None,
+    call_id: bytes,
     *,
     is_error: bool = False,
     is_last: bool = True,
