@@ -147,3 +147,17 @@ def json_post(path: str, body: bytes, *headers: tuple[str, str], host: str = "he
         *(f"{name}: {value}" for name, value in headers),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def upgrade_request(path: str, *headers: tuple[str, str], host: str = "heli") -> bytes:
+    """The handshake of a WebSocket, always with the same key."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -131,8 +131,10 @@ class Sender:
             return pattern(size), size, -(-size // (1 << 16))
         if reply.events is not None:
             events = reply.events
-            encoded = _compressed(events, scenario.encoding) if scenario.encoding else iter(events)
-            return encoded, None, len(events)
+            if scenario.encoding:
+                return _compressed(events, scenario.encoding), None, len(events)
+            size = sum(map(len, events)) if scenario.framing else None
+            return iter(events), size, len(events)
         body = compress(reply.body, scenario.encoding) if scenario.encoding else reply.body
         count = max(1, min(scenario.chunks or 2, len(body)))
         marks = [len(body) * i // count for i in range(count + 1)]

@@ -17,6 +17,7 @@ from tests.standin.wire import PeerGoneError, Wire
 type Take = Callable[[bytes, bytes], None]
 """`(as framed, content)` of a piece of a body."""
 
+TLS_HANDSHAKE = b"\x16"
 MAX_BODY = 32 << 20
 """A longer body is hashed but not looked at."""
 
@@ -51,7 +52,11 @@ class Server:
 
     async def _request(self, wire: Wire, connection: int) -> bool:
         """Serve one request; return whether another may follow."""
-        head = await wire.read_until(b"\r\n\r\n")
+        head = await wire.read_exactly(1)
+        if head == TLS_HANDSHAKE:
+            await wire.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            return False
+        head += await wire.read_until(b"\r\n\r\n")
         line = head.split(b"\r\n", 1)[0].decode("latin-1")
         method, target, _version = (*line.split(" ", 2), "", "")[:3]
         if target.startswith("/_"):
