@@ -7,17 +7,25 @@ from heli.proxy.gateway.identity import id_text
 
 
 def error_reply(status: HTTPStatus, reason: str, call_id: bytes) -> tuple[bytes, bytes]:
-    """Head and body of a reply that tells the caller why there is none from the provider."""
+    """Head and body of a reply that tells the caller why there is none from the provider.
+
+    The fields are Helicone's; `error` is an object, as the SDKs of OpenAI and Anthropic look into it for words.
+    """
     hint = f"see `heli show {id_text(call_id).decode()}`" if call_id else "see heli's log"
     body = json.dumps(
         {
-            "error": f"{status.value} {status.phrase}",
+            "error": {"message": f"heli: {reason}", "type": "heli_error", "code": _code(status)},
             "message": reason,
             "helicone-message": f"heli: {reason}",
             "support": hint,
         }
     ).encode()
     return _head(status, b"application/json", len(body), call_id, is_error=True), body
+
+
+def _code(status: HTTPStatus) -> str:
+    """A status as programs compare it: `bad_gateway`."""
+    return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
 def plain_reply(status: HTTPStatus, body: bytes, content_type: bytes, is_last: bool) -> bytes:
