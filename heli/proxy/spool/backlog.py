@@ -44,6 +44,8 @@ class Backlog:
         self._gathered = self.ledger.state.acknowledged
         self._ended = 0
         """Segments up to this number are read whole, and so is everything of them told."""
+        self._deleted_up_to = 0
+        """Segments up to this number were looked at since the ledger advanced."""
         self._lost_bytes = 0
         self._lost_frames = 0
         self._looked_at = 0.0
@@ -125,7 +127,10 @@ class Backlog:
             self.ledger.advance(acknowledged, exchanges, lost_frames, self._lost_bytes)
             self._lost_frames += lost_frames
             self._lost_bytes = 0
+            self._deleted_up_to = 0
+        if self._deleted_up_to < self._ended:
             self._delete_segments()
+            self._deleted_up_to = self._ended
 
     def _delete_segments(self) -> None:
         acknowledged = self.ledger.state.acknowledged

@@ -8,26 +8,21 @@ TOMBSTONE = b"\xc1"
 """The first byte of a payload that is no record but `TOMBSTONE + id`: the end of this call was dropped.
 
 msgpack never uses this byte."""
-_OPENED, _GROWN, _CLOSED = 1, 2, 3
 
 
 class _Head(msgspec.Struct, array_like=True):
     id: bytes
 
 
-class _ByExchange(msgspec.Struct, array_like=True, tag=_OPENED):
-    exchange: _Head
-
-
-class _ById(msgspec.Struct, array_like=True, tag=_GROWN):
+class _Piece(msgspec.Struct, array_like=True, tag=2):
     id: bytes
 
 
-class _End(msgspec.Struct, array_like=True, tag=_CLOSED):
+class _End(msgspec.Struct, array_like=True, tag=3):
     exchange: _Head
 
 
-_decode = msgspec.msgpack.Decoder(_ByExchange | _ById | _End).decode
+_decode = msgspec.msgpack.Decoder(_Piece | _End).decode
 
 
 class Holes:
@@ -42,34 +37,31 @@ class Holes:
     def mend(self, record: bytes) -> bytes:
         """The record as it may be kept: of a broken call only the end, and that without bodies."""
         glance = _glance(record)
-        if glance is None or _id_of(glance) not in self._broken:
+        if isinstance(glance, _Piece):
+            return b"" if glance.id in self._broken else record
+        if glance is None or glance.exchange.id not in self._broken:
             return record
-        if not isinstance(glance, _End):
-            return b""
         self._broken.discard(glance.exchange.id)
         return _without_bodies(record)
 
     def note(self, record: bytes) -> bytes | None:
-        """A record was dropped. The tombstone that is to be written in the place of the end of a call."""
+        """A record was dropped. The tombstone that is to be written in the place of the end of a call.
+
+        A call whose beginning was dropped is not in flight for the spool: it may be told from the start.
+        """
         glance = _glance(record)
-        if glance is None:
+        if isinstance(glance, _Piece):
+            self._broken.add(glance.id)
+        if not isinstance(glance, _End):
             return None
-        id = _id_of(glance)
-        if isinstance(glance, _End):
-            self._broken.discard(id)
-            return TOMBSTONE + id
-        self._broken.add(id)
-        return None
+        self._broken.discard(glance.exchange.id)
+        return TOMBSTONE + glance.exchange.id
 
 
-def _id_of(glance: _ByExchange | _ById | _End) -> bytes:
-    return glance.id if isinstance(glance, _ById) else glance.exchange.id
-
-
-def _glance(record: bytes) -> _ByExchange | _ById | _End | None:
-    """The beginning of a record of a call in flight; `None` for others."""
+def _glance(record: bytes) -> _Piece | _End | None:
+    """The beginning of a piece or the end of a call in flight; `None` for others."""
     try:
-        glance: _ByExchange | _ById | _End = _decode(record)
+        glance: _Piece | _End = _decode(record)
     except msgspec.DecodeError:
         return None
     return glance

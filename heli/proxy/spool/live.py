@@ -92,6 +92,8 @@ class LiveRelay(threading.Thread):
         self, spool: Path, url: str, token: str, stop: Stop, is_backend_up: Callable[[], bool]
     ) -> None:
         super().__init__(name="heli-live", daemon=True)
+        self.passed = 0
+        """How many records were not posted, as nobody would have taken them."""
         self._spool = spool
         self._connection = BackendConnection(url, token, _TIMEOUT_S)
         self._stop = stop
@@ -107,9 +109,14 @@ class LiveRelay(threading.Thread):
                 log.warning("the live feed cannot read the spool, it starts again: %s", error)
                 self._forget()
                 continue
-            if records and self._is_backend_up() and time.monotonic() > self._quiet_until:
+            if not records:
+                continue
+            if self._is_backend_up() and time.monotonic() > self._quiet_until:
                 self._post(records[-_RECORDS_AT_ONCE:])
+            else:
+                self.passed += len(records)
         self._forget()
+        self._connection.close()
 
     def read(self) -> list[bytes]:
         """What is new in all folders."""

@@ -97,7 +97,7 @@ class Reassembler:
     def feed(self, segment: Segment, frame: Frame, *, is_wanted: bool) -> Finished | None:
         """The exchange that this frame ends. One that is not wanted was shipped before, and is forgotten."""
         sequences = self._sequences.setdefault(segment.incarnation, Sequences())
-        if not sequences.add(frame.sequence, count_lost=is_wanted):
+        if not sequences.add(frame.sequence, is_new=is_wanted):
             return None
         position = Position(segment.number, frame.end)
         if frame.payload.startswith(TOMBSTONE):
@@ -164,13 +164,13 @@ class Reassembler:
         assembly, has_hole = self._assemble(call) if call else (None, True)
         if assembly is None or call is None:
             return _finish(close_alone(closed.exchange), position)
-        gap = self._gap_in(call, frame.sequence)
+        gap = self._gap_in(call, frame.sequence, only_losses=False)
         if gap is not None and not assembly.reaches(closed.exchange):
             assembly, has_hole = self._assemble(call, gap)[0] or assembly, True
         return _finish(assembly.close(closed.exchange, has_hole=has_hole), position)
 
     def _interrupt(self, id: bytes, call: _OpenCall, position: Position, error: str) -> Finished | None:
-        gap = self._gap_in(call, call.last_sequence)
+        gap = self._gap_in(call, call.last_sequence, only_losses=True)
         assembly, has_hole = self._assemble(call, gap)
         if assembly is None:
             self.unreadable += 1
@@ -178,10 +178,10 @@ class Reassembler:
         is_cut = has_hole or gap is not None or error == END_DROPPED
         return _finish(assembly.interrupt(error, has_hole=is_cut), position)
 
-    def _gap_in(self, call: _OpenCall, end: int) -> int | None:
+    def _gap_in(self, call: _OpenCall, end: int, *, only_losses: bool) -> int | None:
         """A missing record that may have been a piece of this call."""
-        gap = self._sequences[call.incarnation].first_gap_after(call.first_sequence)
-        return gap if gap is not None and gap < end else None
+        sequences = self._sequences[call.incarnation]
+        return sequences.first_gap(call.first_sequence, end, only_losses=only_losses)
 
     def _assemble(self, call: _OpenCall, until: int | None = None) -> tuple[Assembly | None, bool]:
         """What the pieces before `until` say, and whether one of them could not be read any more.

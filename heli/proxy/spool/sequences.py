@@ -1,40 +1,53 @@
 """Which of a writer's records were seen: tells records that were written twice, and how many are missing."""
 
+from typing import NamedTuple
+
+
+class Gap(NamedTuple):
+    """Numbers that were not seen."""
+
+    first: int
+    end: int
+    """Behind the last."""
+    is_loss: bool
+    """Otherwise they may have been shipped and deleted before."""
+
 
 class Sequences:
     """The numbers of one incarnation, from 1, nearly always in order."""
 
     def __init__(self) -> None:
         self.lost = 0
-        """How many numbers are missing between those that were seen."""
+        """How many numbers are missing for no good reason."""
         self._next = 1
-        self._gaps: list[tuple[int, int]] = []
-        """`[first, behind the last)`, in ascending order."""
-        self._is_first = True
+        self._gaps: list[Gap] = []
+        self._is_complete = False
+        """Whether nothing is deleted any more between the newest number and the one that comes next."""
 
-    def add(self, sequence: int, *, count_lost: bool = True) -> bool:
-        """Whether it was not seen before. What was deleted before the first one counts as no loss."""
-        if sequence >= self._next:
-            self._add_gap(self._next, sequence, count_lost and not self._is_first)
-            self._next = sequence + 1
-            self._is_first = False
-            return True
-        return self._fill(sequence)
+    def add(self, sequence: int, *, is_new: bool = True) -> bool:
+        """Whether it was not seen before. Between records that are not new there may be deleted ones."""
+        if sequence < self._next:
+            return self._fill(sequence)
+        if sequence > self._next:
+            gap = Gap(self._next, sequence, is_new and self._is_complete)
+            self._gaps.append(gap)
+            self.lost += (gap.end - gap.first) * gap.is_loss
+        self._next = sequence + 1
+        self._is_complete = is_new
+        return True
 
-    def first_gap_after(self, sequence: int) -> int | None:
-        """The first missing number behind a given one."""
-        return next((first for first, _ in self._gaps if first > sequence), None)
-
-    def _add_gap(self, first: int, end: int, is_lost: bool) -> None:
-        if first < end:
-            self._gaps.append((first, end))
-            self.lost += (end - first) if is_lost else 0
+    def first_gap(self, start: int, end: int, *, only_losses: bool) -> int | None:
+        """The first missing number between two that were seen."""
+        for gap in self._gaps:
+            if start < gap.first < end and (gap.is_loss or not only_losses):
+                return gap.first
+        return None
 
     def _fill(self, sequence: int) -> bool:
-        for place, (first, end) in enumerate(self._gaps):
-            if first <= sequence < end:
-                parts = [(first, sequence), (sequence + 1, end)]
-                self._gaps[place : place + 1] = [part for part in parts if part[0] < part[1]]
-                self.lost = max(0, self.lost - 1)
+        for place, gap in enumerate(self._gaps):
+            if gap.first <= sequence < gap.end:
+                parts = [gap._replace(end=sequence), gap._replace(first=sequence + 1)]
+                self._gaps[place : place + 1] = [part for part in parts if part.first < part.end]
+                self.lost -= gap.is_loss
                 return True
         return False

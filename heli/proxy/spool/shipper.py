@@ -164,12 +164,14 @@ def run_shipper(loaded: Loaded) -> int:
         return ExitCode.OK
     token = backend.ingest_token or read_or_make_secret(paths.ingest_token)
     url = loaded.settings.backend_url
-    shipper = Shipper(spool, paths.dead_letters, BackendConnection(url, token, ANSWER_TIMEOUT_S), stop)
+    connection = BackendConnection(url, token, ANSWER_TIMEOUT_S)
+    shipper = Shipper(spool, paths.dead_letters, connection, stop)
     relay = LiveRelay(spool, url, token, stop, lambda: shipper.is_backend_up)
     relay.start()
     log.info("shipping %s to %s", spool, url)
     shipper.run()
     relay.join()
+    connection.close()
     os.close(lock)
     log.info("shipper stopped")
     return ExitCode.OK
