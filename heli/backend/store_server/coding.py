@@ -62,6 +62,8 @@ def _lz4(body: bytes) -> bytes:
         raise CodingError(48, "Content-Encoding lz4 needs the package lz4. (NOT_IMPLEMENTED)") from None
     decoder = lz4.frame.LZ4FrameDecompressor()
     plain: bytes = decoder.decompress(body, MAX_BODY + 1)
+    if len(plain) <= MAX_BODY and not decoder.eof:
+        raise EOFError("it breaks off")
     return plain
 
 

@@ -7,6 +7,7 @@ pyarrow and open a second, throw-away engine.
 import ctypes
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import re
 import sys
@@ -23,6 +24,8 @@ RTLD_DEEPBIND = 0x8
 SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ERROR_CODE = re.compile(r"Code: (\d+)\.")
+DATABASE = "heli"
+"""Where the log's tables are. The engine's own `default` also shows the files of the working folder."""
 STICKY_SETTINGS = frozenset({"readonly", "allow_ddl", "profile"})
 """Settings that cannot be taken back: a connection that had them is not used again."""
 
@@ -85,8 +88,16 @@ def load_chdb() -> Any:
 class Engine:
     """One folder. `connection()` gives each thread its own; statements of two threads run side by side."""
 
+    FORBIDDEN = "?"
+    """Where the engine would believe that the folder's name ends."""
+
     def __init__(self, module: Any, folder: Path, max_memory_bytes: int) -> None:
         """Open the folder, or raise `FolderError`."""
+        if self.FORBIDDEN in str(folder):
+            raise FolderError(
+                f"the request log cannot be in {folder}: the engine takes no folder with a question mark",
+                "set HELI_HOME to another folder",
+            )
         self._module = module
         options = {
             "max_server_memory_usage": max_memory_bytes,
@@ -102,11 +113,15 @@ class Engine:
             "max_execution_time": "600",
             "max_threads": str(min(4, os.cpu_count() or 1)),
             "async_insert": "0",
+            "http_max_tries": "1",
         }
         self._local = threading.local()
+        self._numbers = itertools.count(1)
+        self._cancelling = threading.Lock()
         module.set_signal_handlers_enabled(0)
         try:
-            self._first = module.connect(self._address)
+            self._own = module.connect(self._address)
+            self._own.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic", "Null")
         except RuntimeError as error:
             reason = EngineError.of(error).text.split(", Stack trace")[0]
             raise FolderError(
@@ -118,22 +133,29 @@ class Engine:
         """This thread's connection."""
         found: Connection | None = getattr(self._local, "connection", None)
         if found is None or found.is_spent:
+            name = f"heli {next(self._numbers)}"
             raw = self._module.connect(self._address)
-            found = self._local.connection = Connection(raw, self._base_settings)
+            found = self._local.connection = Connection(raw, name, self._base_settings)
         return found
 
+    def cancel(self, name: str) -> None:
+        """Break off what the connection of this name is running."""
+        with self._cancelling:
+            self._own.query(f"KILL QUERY WHERE Settings['log_comment'] = {_quoted(name)} ASYNC", "Null")
+
     def close(self) -> None:
-        self._first.close()
+        self._own.close()
 
 
 class Connection:
     """A connection with the settings that were last asked for; changing them costs a statement."""
 
-    def __init__(self, raw: Any, base_settings: Mapping[str, str]) -> None:
+    def __init__(self, raw: Any, name: str, base_settings: Mapping[str, str]) -> None:
         self._raw = raw
-        self._base = dict(base_settings)
+        self.name = name
+        self._base = {**base_settings, "log_comment": name}
         self._applied: dict[str, str] = {}
-        self._database = "default"
+        self._database = ""
         self.is_spent = False
         self._set(self._base)
 

@@ -9,12 +9,15 @@ import base64
 import binascii
 import hmac
 import json
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from heli.backend.store_server.coding import CodingError, compress, decompress, form_fields
-from heli.backend.store_server.engine import Engine, EngineError, Result
+from heli.backend.store_server.engine import DATABASE, Connection, Engine, EngineError, Result
 from heli.backend.store_server.http import HttpRequest, HttpResponse
 from heli.backend.store_server.statement import Insert, answer_format, find_insert
 
@@ -51,19 +54,35 @@ class Handler:
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "query")
         self._inserts = ThreadPoolExecutor(INSERT_THREADS, "insert")
         self._waiting = 0
+        self._jobs: set[Job] = set()
 
-    async def __call__(self, request: HttpRequest, gone: asyncio.Event) -> HttpResponse:
+    def admit(self, request: HttpRequest) -> HttpResponse | None:
         if request.path == "/ping" or (request.path == "/" and not request.query and request.method == "GET"):
             return HttpResponse(200, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
+        if request.path not in {"/", "/query"}:
+            return HttpResponse(404, f"There is no handle {request.path}\n".encode())
         try:
             self._check_identity(request)
-            if request.path not in {"/", "/query"}:
-                return HttpResponse(404, b"There is no handle " + request.path.encode() + b"\n")
-            return await self._answer(request)
+        except EngineError as error:
+            return _failure(error.code, error.text)
+        return None
+
+    async def answer(self, request: HttpRequest, gone: asyncio.Event) -> HttpResponse:
+        try:
+            if self._waiting >= MAX_WAITING:
+                raise EngineError.make(202, "Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)")
+            self._waiting += 1
+            try:
+                return await self._run(request, gone)
+            finally:
+                self._waiting -= 1
         except (EngineError, CodingError) as error:
             return _failure(error.code, error.text)
 
     def close(self) -> None:
+        """Break off what still runs, and let the threads end."""
+        for job in list(self._jobs):
+            job.cancel()
         self._queries.shutdown(cancel_futures=True)
         self._inserts.shutdown(cancel_futures=True)
 
@@ -78,62 +97,97 @@ class Handler:
                 " or there is no user with such name. (AUTHENTICATION_FAILED)"
             )  # fmt: skip
 
-    async def _answer(self, request: HttpRequest) -> HttpResponse:
-        if self._waiting >= MAX_WAITING:
-            raise EngineError.make(
-                202,
-                "Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)",
-            )
-        self._waiting += 1
-        try:
-            return await self._run(request)
-        finally:
-            self._waiting -= 1
-
-    async def _run(self, request: HttpRequest) -> HttpResponse:
+    async def _run(self, request: HttpRequest, gone: asyncio.Event) -> HttpResponse:
         fields = dict(request.query)
         body = request.body
         if coding := request.headers.get("content-encoding", ""):
             body = await asyncio.to_thread(decompress, coding, body)
-        if request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form")):
-            fields |= form_fields(request.headers["content-type"], body)
+        content_type = request.headers.get("content-type", "")
+        if content_type.startswith(("multipart/", "application/x-www-form")):
+            fields |= form_fields(content_type, body)
             body = b""
-        whole = fields.pop("query", "").encode()
-        whole = whole + b"\n" + body if whole and body else whole or body
+        text = fields.pop("query", "").encode()
+        whole = text + b"\n" + body if text and body else text or body
         insert = find_insert(whole)
-        loop = asyncio.get_running_loop()
         if insert is not None:
-            return await loop.run_in_executor(self._inserts, self._insert, insert, whole, fields, request)
+            return await self._in_thread(
+                self._inserts, partial(_insert, insert, whole, fields, request), gone
+            )
         pool = self._inserts if whole.lstrip()[:6].upper() == b"INSERT" else self._queries
-        return await loop.run_in_executor(pool, self._query, whole, fields, request)
+        return await self._in_thread(pool, partial(_query, whole, fields, request), gone)
 
-    def _insert(
-        self, insert: Insert, body: bytes, fields: Mapping[str, str], request: HttpRequest
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, work: Callable[[Connection], HttpResponse], gone: asyncio.Event
     ) -> HttpResponse:
-        """Runs in a thread."""
-        result = self._engine.connection().insert(
-            insert.text,
-            insert.format,
-            body[insert.data_at :],
-            _settings(fields),
-            fields.get("database", "default"),
-        )
-        return _success(result, "", fields, request)
+        """Run it in a thread of the pool; break a query off when its caller hangs up."""
+        job = Job(self._engine, work)
+        self._jobs.add(job)
+        future = asyncio.get_running_loop().run_in_executor(pool, job.run)
+        try:
+            if pool is self._queries:
+                hang_up = asyncio.ensure_future(gone.wait())
+                either: list[asyncio.Future[Any]] = [future, hang_up]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                hang_up.cancel()
+                if not future.done():
+                    await asyncio.to_thread(job.cancel)
+            return await future
+        finally:
+            self._jobs.discard(job)
 
-    def _query(self, body: bytes, fields: Mapping[str, str], request: HttpRequest) -> HttpResponse:
-        """Runs in a thread."""
-        text = body.decode("utf-8", "replace").strip()
-        if not text:
-            raise EngineError.make(62, "Syntax error: Empty query. (SYNTAX_ERROR)")
-        default = request.headers.get("x-clickhouse-format", fields.get("default_format", "TabSeparated"))
-        parameters = {name[6:]: value for name, value in fields.items() if name.startswith("param_")}
-        settings = _settings(fields)
-        if request.method != "POST":
-            settings["readonly"] = "2"
-        result = self._engine.connection().run(
-            text, default, parameters, settings, fields.get("database", "default")
-        )
-        return _success(result, answer_format(text, default), fields, request)
+
+class Job:
+    """One statement on its way through a thread."""
+
+    def __init__(self, engine: Engine, work: Callable[[Connection], HttpResponse]) -> None:
+        self._engine = engine
+        self._work = work
+        self._lock = threading.Lock()
+        self._running: str | None = None
+        self._is_cancelled = False
+
+    def run(self) -> HttpResponse:
+        connection = self._engine.connection()
+        with self._lock:
+            if self._is_cancelled:
+                raise EngineError.make(394, "Query was cancelled. (QUERY_WAS_CANCELLED)")
+            self._running = connection.name
+        try:
+            return self._work(connection)
+        finally:
+            with self._lock:  # a cancellation that is under way must not hit the thread's next statement
+                self._running = None
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._is_cancelled = True
+            if self._running is not None:
+                self._engine.cancel(self._running)
+
+
+def _insert(
+    insert: Insert, body: bytes, fields: Mapping[str, str], request: HttpRequest, connection: Connection
+) -> HttpResponse:
+    data = body[insert.data_at :]
+    result = connection.insert(
+        insert.text, insert.format, data, _settings(fields), fields.get("database", DATABASE)
+    )
+    return _success(result, "", fields, request)
+
+
+def _query(
+    body: bytes, fields: Mapping[str, str], request: HttpRequest, connection: Connection
+) -> HttpResponse:
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        raise EngineError.make(62, "Syntax error: Empty query. (SYNTAX_ERROR)")
+    default = request.headers.get("x-clickhouse-format", fields.get("default_format", "TabSeparated"))
+    parameters = {name[6:]: value for name, value in fields.items() if name.startswith("param_")}
+    settings = _settings(fields)
+    if request.method != "POST":
+        settings["readonly"] = "2"
+    result = connection.run(text, default, parameters, settings, fields.get("database", DATABASE))
+    return _success(result, answer_format(text, default), fields, request)
 
 
 def _settings(fields: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """As much of HTTP/1.1 as ClickHouse's clients speak: requests with a bounded body, answers in one write."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import httptools
@@ -11,6 +12,7 @@ MAX_BODY = 256 * 1024 * 1024
 MAX_URL = 1024 * 1024
 MAX_HEAD = 65_536
 MAX_WAITING = 8
+MAX_CONNECTIONS = 256
 REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large",
@@ -33,8 +35,16 @@ class HttpResponse(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-type Handler = Callable[[HttpRequest, asyncio.Event], Awaitable[HttpResponse]]
-"""The event is set when the caller has hung up."""
+class Handler(Protocol):
+    """Who answers."""
+
+    def admit(self, request: HttpRequest) -> HttpResponse | None:
+        """Look at the head alone; an answer given here is final, and the body is not read into memory."""
+        ...
+
+    async def answer(self, request: HttpRequest, gone: asyncio.Event) -> HttpResponse:
+        """The event is set when the caller has hung up."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -44,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._open = open_connections
         self._parser = httptools.HttpRequestParser(self)
-        self._waiting: list[tuple[HttpRequest, bool]] = []
+        self._waiting: list[tuple[HttpRequest | HttpResponse, bool]] = []
         self._task: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
         self._is_closing = False
@@ -55,12 +65,15 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._headers: dict[str, str] = {}
         self._body = bytearray()
+        self._refusal: HttpResponse | None = None
 
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport  # asyncio sets TCP_NODELAY
+        if len(self._open) >= MAX_CONNECTIONS:
+            transport.abort()
         self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,35 +110,41 @@ class Connection(asyncio.Protocol):
             raise _Refused(413, f"the body is longer than {MAX_BODY} bytes")
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._refusal = self._handler.admit(self._request())
 
     def on_body(self, body: bytes) -> None:
+        if self._refusal is not None:
+            return
         self._body += body
         if len(self._body) > MAX_BODY:
             raise _Refused(413, f"the body is longer than {MAX_BODY} bytes")
 
     def on_message_complete(self) -> None:
-        parts = urlsplit(self._url.decode("latin-1"))
-        request = HttpRequest(
-            self._parser.get_method().decode("latin-1"),
-            parts.path,
-            dict(parse_qsl(parts.query, keep_blank_values=True)),
-            self._headers,
-            bytes(self._body),
-        )
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._waiting.append((self._refusal or self._request(), self._parser.should_keep_alive()))
         self._begin()
         if len(self._waiting) > MAX_WAITING:
             raise _Refused(503, "too many requests at once on one connection")
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._answer_all())
 
+    def _request(self) -> HttpRequest:
+        parts = urlsplit(self._url.decode("latin-1"))
+        return HttpRequest(
+            self._parser.get_method().decode("latin-1"),
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            self._headers,
+            bytes(self._body),
+        )
+
     # Answers.
 
     async def _answer_all(self) -> None:
         while self._waiting and not self._gone.is_set():
-            request, keep_alive = self._waiting.pop(0)
-            response = await self._handler(request, self._gone)
-            self._send(response, keep_alive and not self._is_closing)
+            asked, keep_alive = self._waiting.pop(0)
+            if isinstance(asked, HttpRequest):
+                asked = await self._handler.answer(asked, self._gone)
+            self._send(asked, keep_alive and not self._is_closing)
 
     def _send(self, response: HttpResponse, keep_alive: bool) -> None:
         if self._transport.is_closing():

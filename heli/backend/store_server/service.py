@@ -13,13 +13,14 @@ from pathlib import Path
 from heli.backend.store_server.engine import Engine, load_chdb
 from heli.backend.store_server.handler import Handler
 from heli.backend.store_server.http import Connection
+from heli.backend.store_server.sandbox import confine
 from heli.schema.errors import ConflictError, ExitCode, HeliError
 from heli.schema.paths import make_private, read_or_make_secret
 from heli.schema.settings import Loaded
 
 USER = "heli"
 BACKLOG = 128
-DRAIN_S = 20.0
+DRAIN_S = 10.0
 
 log = logging.getLogger("heli.store")
 
@@ -49,7 +50,11 @@ async def _serve(loaded: Loaded) -> int:
     lock = _take(folder)
     listener = _listen(loaded.settings.ports.store)
     password = read_or_make_secret(loaded.paths.store_password)
-    engine = Engine(load_chdb(), folder, loaded.settings.store.max_memory_bytes)
+    chdb = load_chdb()
+    # Here is one thread yet. The engine's come when it opens the folder.
+    if unconfined := confine(folder):
+        log.warning("not confined, so that SQL may read what this user may: %s", unconfined)
+    engine = Engine(chdb, folder, loaded.settings.store.max_memory_bytes)
     handler = Handler(engine, USER, password)
     connections: set[Connection] = set()
     server = await loop.create_server(

@@ -28,6 +28,8 @@ vars(options).update(np=None, pd=None, pd_time_test=None, arrow=None, pl=None)
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 120
 CONNECTIONS = 16
+SERVERS_DEFAULT = "__default__"
+"""The driver's word for the database that the server gives to those who name none."""
 
 BUSY_CODES = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 394, 425, 439, 999})
 """ClickHouse error codes after which the same call may succeed later: too slow, too many queries or
@@ -99,7 +101,7 @@ class ClickHouse:
                     port=self._port,
                     username=self._user,
                     password=self._password,
-                    database=self._parts.path.strip("/") or "default",
+                    database=self._parts.path.strip("/") or SERVERS_DEFAULT,
                     compress=not self._is_local,
                     connect_timeout=CONNECT_TIMEOUT_S,
                     send_receive_timeout=ANSWER_TIMEOUT_S,
