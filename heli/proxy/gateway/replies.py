@@ -9,7 +9,7 @@ from heli.proxy.gateway.identity import id_text
 def error_reply(status: HTTPStatus, reason: str, call_id: bytes) -> tuple[bytes, bytes]:
     """Head and body of a reply that tells the caller why there is none from the provider.
 
-    The fields are Helicone's; `error` is an object, as the SDKs of OpenAI and Anthropic look into it for words.
+    The fields are Helicone's; `error` is an object, where OpenAI's and Anthropic's SDKs look for words.
     """
     hint = f"see `heli show {id_text(call_id).decode()}`" if call_id else "see heli's log"
     body = json.dumps(
