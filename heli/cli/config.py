@@ -10,7 +10,7 @@ import typer
 
 from heli.cli.options import ColorOption
 from heli.cli.root import make_app
-from heli.cli.setting_names import SECRET, find_setting, list_settings, shown
+from heli.cli.setting_names import SECRET, find_setting, hidden, list_settings, shown
 from heli.cli.sink import encode
 from heli.cli.table import Cell, Column, Table
 from heli.cli.terminal import say, wants_color, width
@@ -46,7 +46,7 @@ def config(
     loaded = load_settings()
     values = list_settings(loaded.settings)
     if as_json:
-        tree = {name: shown(name, value) if name in SECRET else value for name, value in values.items()}
+        tree = {name: hidden(name, value) for name, value in values.items()}
         sys.stdout.write(encode(tree).decode() + "\n")
         return
     _print(loaded, values, with_origin=origin)

@@ -21,17 +21,21 @@ TITLES = {
     "output_image_tokens": "image out",
 }
 """The ledger's counts in the order of telling."""
+PROVIDERS = {
+    "OPENAI": "OpenAI",
+    "ANTHROPIC": "Anthropic",
+    "GOOGLE": "Google",
+    "GROQ": "Groq",
+    "MISTRAL": "Mistral",
+}
+"""As their owners write them; others as the log does."""
 
 
 def headline(request: Request) -> str:
-    """`7f3a9c · claude-sonnet-4-5 · ANTHROPIC · 14:02:13 · session fix-login/2`."""
-    when = request.created_at.astimezone()
-    facts = [
-        short_id(request),
-        request.model or request.operation,
-        request.provider,
-        f"{when:%Y-%m-%d %H:%M:%S}",
-    ]
+    """`7f3a9c · claude-sonnet-4-5 · Anthropic · 2026-11-23 14:02:13 · session fix-login/2`."""
+    provider = PROVIDERS.get(request.provider, request.provider)
+    when = f"{request.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    facts = [short_id(request), request.model or request.operation, provider, when]
     if request.session_id or request.session_name:
         path = request.session_path.strip("/")
         facts.append(f"session {request.session_name or request.session_id}{f'/{path}' if path else ''}")

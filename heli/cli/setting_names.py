@@ -33,17 +33,19 @@ def find_setting(settings: Settings, name: str) -> Any:
     )
 
 
-def shown(name: str, value: Any) -> str:
-    """The value for people, secrets hidden."""
+def hidden(name: str, value: Any) -> Any:
+    """The value, with what is secret in it hidden."""
     if name in SECRET and value:
         return HIDDEN
-    if name in URLS and value:
-        return _without_password(str(value))
+    return _without_password(value) if name in URLS else value
+
+
+def shown(name: str, value: Any) -> str:
+    """The value for people, secrets hidden."""
+    value = hidden(name, value)
     if isinstance(value, list):
         return ",".join(map(str, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _walk(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:

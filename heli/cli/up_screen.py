@@ -7,7 +7,7 @@ from heli import __version__
 from heli.cli.commands import COMMANDS
 from heli.cli.printable import pad
 from heli.cli.supervisor.events import AllReady, Died, Draining, Event, Failed, Killed, Ready, Started
-from heli.cli.supervisor.services import Service
+from heli.cli.supervisor.services import Service, ports_of
 from heli.cli.terminal import can_redraw, paint, wants_color
 from heli.schema.paths import Paths
 from heli.schema.settings import Settings
@@ -76,11 +76,11 @@ class Screen:
             self._write(f"  {text}\n")
 
     def _line(self, name: str) -> str:
-        place = pad(where(name, self._settings), WHERE_WIDTH)
+        place = pad(where(name, ports_of(name, self._settings), self._settings.host), WHERE_WIDTH)
         return f"  {pad(name, NAME_WIDTH)}{place}  {self._states[name]}\n"
 
     def _lines_to_paste(self) -> str:
-        host, ports = host_of(self._settings), self._settings.ports
+        host, ports = url_host(self._settings.host), self._settings.ports
         blocks = []
         if "run" in COMMANDS:
             blocks.append(("Watch a program", "heli run -- claude"))
@@ -100,23 +100,22 @@ class Screen:
         self._out.flush()
 
 
-def where(name: str, settings: Settings) -> str:
+def where(name: str, ports: dict[str, int], host: str) -> str:
     """What a process offers and where: `OpenAI 8787 · Anthropic 8790 · any 8789`."""
-    ports = settings.ports
     match name:
         case "gateway":
-            return f"OpenAI {ports.openai} · Anthropic {ports.anthropic} · any {ports.gateway}"
+            return f"OpenAI {ports['openai']} · Anthropic {ports['anthropic']} · any {ports['gateway']}"
         case "backend":
-            return f"REST API http://{host_of(settings)}:{ports.backend}"
+            return f"REST API http://{url_host(host)}:{ports['backend']}"
         case _:
-            return f"embedded ClickHouse engine {ports.store}"
+            return f"embedded ClickHouse engine {ports['store']}"
 
 
-def host_of(settings: Settings) -> str:
+def url_host(host: str) -> str:
     """The host to put into a URL on this machine."""
-    if settings.host in ("127.0.0.1", "localhost", "::1"):
-        return "localhost" if settings.host != "::1" else "[::1]"
-    return settings.host
+    if host in ("127.0.0.1", "localhost"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 def tilde(paths: Paths) -> str:

@@ -44,11 +44,11 @@ def ports_of(name: str, settings: Settings) -> dict[str, int]:
     return {name: getattr(ports, name)}
 
 
-def probes_of(name: str, settings: Settings) -> list[Probe]:
+def probes_of(name: str, ports: dict[str, int], host: str) -> list[Probe]:
     """Where this process answers when it is ready."""
     path = {"gateway": "/healthcheck", "backend": "/readyz", "store": "/ping"}[name]
-    host = "127.0.0.1" if name == "store" else settings.host
-    return [Probe(host, port, path) for port in ports_of(name, settings).values()]
+    host = "127.0.0.1" if name == "store" else host
+    return [Probe(host, port, path) for port in ports.values()]
 
 
 def _service(name: str, settings: Settings) -> Service:
@@ -57,6 +57,6 @@ def _service(name: str, settings: Settings) -> Service:
         name=name,
         command=[sys.executable, "-P", "-m", "heli", "serve", name],
         ports=ports_of(name, settings),
-        probes=probes_of(name, settings),
+        probes=probes_of(name, ports_of(name, settings), settings.host),
         drain_s=drain_s,
     )

@@ -1,0 +1,154 @@
+"""`heli config`: values, where they came from, secrets hidden, and a file that is changed with care."""
+
+import io
+import json
+import tomllib
+
+import pytest
+
+from heli.cli.toml_edit import set_value
+from heli.schema.errors import ExitCode, UsageError
+
+
+def test_all_settings_are_listed(heli):
+    ran = heli("config")
+
+    assert ran.code == ExitCode.OK
+    assert "ports.openai" in ran.out
+    assert (
+        dict(line.split(None, 1) for line in ran.out.splitlines() if len(line.split()) == 2)["ports.openai"]
+        == "8787"
+    )
+
+
+def test_origins_say_what_won(heli, home, monkeypatch):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("[ports]\nopenai = 1111\nanthropic = 2222\n")
+    monkeypatch.setenv("HELI_PORTS__ANTHROPIC", "3333")
+
+    lines = {line.split()[0]: line.split()[1:] for line in heli("config", "--origin").out.splitlines()}
+
+    assert lines["ports.openai"] == ["1111", str(home / "config.toml")]
+    assert lines["ports.anthropic"] == ["3333", "HELI_PORTS__ANTHROPIC"]
+    assert lines["ports.gateway"] == ["8789", "default"]
+
+
+def test_secrets_are_hidden(heli, monkeypatch):
+    monkeypatch.setenv("HELI_BACKEND__INGEST_TOKEN", "s3cret")
+    monkeypatch.setenv("HELI_STORE__URL", "http://heli:s3cret@clickhouse:8123/heli")
+
+    for arguments in (
+        ["config"],
+        ["config", "--origin"],
+        ["config", "--json"],
+        ["config", "get", "store.url"],
+    ):
+        out = heli(*arguments).out
+        assert "s3cret" not in out, arguments
+    assert heli("config", "get", "store.url").out == "http://heli:***@clickhouse:8123/heli\n"
+    assert heli("config", "get", "backend.ingest_token", "--reveal").out == "s3cret\n"
+
+
+def test_one_value_is_printed_bare(heli):
+    assert heli("config", "get", "ports.backend").out == "8585\n"
+    assert json.loads(heli("config", "--json").out)["ports.backend"] == 8585
+
+
+def test_an_unknown_name_is_met_with_the_nearest(heli):
+    for arguments in (["get", "ports.opneai"], ["set", "ports.opneai", "1"]):
+        ran = heli("config", *arguments)
+        assert ran.code == ExitCode.USAGE
+        assert "did you mean 'ports.openai'" in ran.err
+
+
+def test_setting_writes_the_file_and_says_what_to_do_next(heli, home):
+    ran = heli("config", "set", "ports.openai", "18787")
+
+    file = home / "config.toml"
+    assert ran.code == ExitCode.OK
+    assert tomllib.loads(file.read_text()) == {"ports": {"openai": 18787}}
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "heli restart" in ran.err
+    assert heli("config", "get", "ports.openai").out == "18787\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "typed"),
+    [
+        ("gateway.allow_targets", "10.0.0.0/8, ollama:11434", ["10.0.0.0/8", "ollama:11434"]),
+        ("gateway.header_timeout_s", "2.5", 2.5),
+        ("providers.openai.base_url", "http://localhost:9100", "http://localhost:9100"),
+    ],
+)
+def test_values_are_written_in_their_type(heli, home, name, value, typed):
+    assert heli("config", "set", name, value).code == ExitCode.OK
+
+    tree = tomllib.loads((home / "config.toml").read_text())
+    for key in name.split("."):
+        tree = tree[key]
+    assert tree == typed
+
+
+def test_a_value_that_does_not_fit_changes_nothing(heli, home):
+    ran = heli("config", "set", "ports.openai", "many")
+
+    assert ran.code == ExitCode.USAGE
+    assert "ports.openai" in ran.err
+    assert not (home / "config.toml").exists()
+
+
+def test_a_secret_is_not_an_argument_but_is_read_from_stdin(heli, home, monkeypatch):
+    assert heli("config", "set", "backend.ingest_token", "s3cret").code == ExitCode.USAGE
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
+
+    ran = heli("config", "set", "backend.ingest_token", "-")
+
+    assert "s3cret" not in ran.err + ran.out
+    assert "s3cret" in (home / "config.toml").read_text()
+
+
+def test_what_wins_over_the_file_is_said(heli, monkeypatch):
+    monkeypatch.setenv("HELI_PORTS__OPENAI", "3333")
+
+    assert "HELI_PORTS__OPENAI says 3333, and wins" in heli("config", "set", "ports.openai", "4444").err
+
+
+FILE = """\
+# mine
+log_level = "debug"  # for now
+
+[ports]
+# the usual one was taken
+openai = 1  # "really"
+gateway = 2
+
+[providers.groq]
+base_url = "http://x/#y"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "old", "new"),
+    [
+        ("ports.openai", 9, 'openai = 1  # "really"', 'openai = 9  # "really"'),
+        ("log_level", "info", 'log_level = "debug"  # for now', 'log_level = "info"  # for now'),
+        ("ports.store", 7, "gateway = 2\n", "gateway = 2\nstore = 7\n"),
+        ("providers.groq.base_url", "http://z", 'base_url = "http://x/#y"', 'base_url = "http://z"'),
+        ("host", "::1", "# for now\n", '# for now\nhost = "::1"\n'),
+    ],
+)
+def test_the_rest_of_the_file_stays_as_it_is(name, value, old, new):
+    assert set_value(FILE, name, value) == FILE.replace(old, new)
+
+
+def test_a_new_table_comes_at_the_end():
+    assert set_value(FILE, "store.url", "http://c") == FILE + '\n[store]\nurl = "http://c"\n'
+    assert set_value("", "store.url", "http://c") == '[store]\nurl = "http://c"\n'
+
+
+@pytest.mark.parametrize(
+    "text", ["ports = { openai = 1 }\n", "ports.openai = 1\n", 'x = """\n[ports]\nopenai = 1\n"""\n']
+)
+def test_what_cannot_be_changed_safely_is_left_alone(text):
+    with pytest.raises(UsageError, match="cannot be changed safely"):
+        set_value(text, "ports.openai", 2)

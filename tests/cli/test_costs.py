@@ -1,0 +1,73 @@
+"""`heli costs`: groups, the total, and what no sum holds."""
+
+import csv
+import json
+
+from heli.schema.errors import ExitCode
+
+KNOWN = {
+    "model": "gpt-4o", "day": "2026-11-23", "requests": 1200, "cost_usd": 4.2112, "unknown_cost_requests": 0,
+    "estimated_cost_requests": 0, "input_tokens": 1000, "cache_read_tokens": 400, "cache_write_tokens": None,
+    "output_tokens": 12, "reasoning_tokens": None,
+}  # fmt: skip
+UNKNOWN = KNOWN | {"model": "mystery", "requests": 3, "cost_usd": None, "unknown_cost_requests": 3}
+TOTAL = KNOWN | {"requests": 1203, "unknown_cost_requests": 3}
+REPORT = {"by": ["model", "day"], "rows": [KNOWN, UNKNOWN], "total": TOTAL}
+
+
+def test_groups_and_their_total(heli, backend):
+    backend.costs = REPORT
+
+    ran = heli("costs", "--by", "model,day", "-o", "table")
+
+    assert ran.code == ExitCode.OK
+    head, known, unknown, empty, total = ran.out.splitlines()
+    assert head.split() == [
+        "model",
+        "day",
+        "calls",
+        "in",
+        "cached",
+        "written",
+        "out",
+        "reasoning",
+        "cost",
+        "unpriced",
+    ]
+    assert known.split() == ["gpt-4o", "2026-11-23", "1,200", "1,000", "400", "?", "12", "?", "$4.21", "0"]
+    assert unknown.split() == ["mystery", "2026-11-23", "3", "1,000", "400", "?", "12", "?", "?", "3"]
+    assert empty == ""
+    assert total.split() == ["total", "1,203", "1,000", "400", "?", "12", "?", "$4.21", "3"]
+    assert "3 calls have no known cost and are in no sum" in ran.err
+
+
+def test_the_question_goes_to_the_backend(heli, backend):
+    heli("costs", "user:alice", "--by", "model, property:team", "--since", "2026-11-23T10:00Z")
+
+    ((path, query),) = backend.asked
+    assert path == "/v1/costs"
+    assert query == {
+        "by": "model,property:team", "filter": "user:alice", "since": "2026-11-23T10:00:00Z", "tz": "UTC",
+    }  # fmt: skip
+
+
+def test_programs_get_numbers_with_all_digits(heli, backend):
+    backend.costs = REPORT
+
+    assert json.loads(heli("costs", "-o", "json").out) == REPORT | {
+        "total": {name: value for name, value in TOTAL.items() if name not in ("model", "day")}
+    }
+    rows = list(csv.DictReader(heli("costs", "-o", "csv").out.splitlines()))
+    assert [(row["model"], row["cost_usd"]) for row in rows] == [("gpt-4o", "4.2112"), ("mystery", "")]
+    assert heli("costs").out.splitlines()[1].split("\t")[3] == "?"
+    assert json.loads(heli("costs", "-o", "jsonl").out.splitlines()[0]) == KNOWN
+
+
+def test_ids_are_refused(heli, backend):
+    assert heli("costs", "-o", "id").code == ExitCode.USAGE
+
+
+def test_nothing_is_said(heli, backend):
+    ran = heli("costs", "-o", "table")
+
+    assert (ran.code, ran.out, ran.err) == (ExitCode.OK, "", "no call matches\n")
