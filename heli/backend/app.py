@@ -54,11 +54,8 @@ def make_parts(loaded: Loaded) -> Parts:
     max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
     hub, metrics = LiveHub(look), Metrics()
     door = IngestDoor(Pipeline(log, bodies, prices), hub, token, max_bytes, metrics.count_batch)
-    parts = Parts(
-        log=log, bodies=bodies, hub=hub, door=door, readiness=make_readiness(log, database), metrics=metrics
-    )
-    watch(parts)
-    return parts
+    readiness = make_readiness(log, database)
+    return Parts(log=log, bodies=bodies, hub=hub, door=door, readiness=readiness, metrics=metrics)
 
 
 def make_readiness(log: RequestLog, database: Database) -> Readiness:
@@ -115,6 +112,7 @@ def make_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
+    watch(parts)
     for part in (requests, costs, live, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)

@@ -75,6 +75,7 @@ class LiveHub:
         self._calls = CallsInFlight()
         self._subscriptions: set[Subscription] = set()
         self._news = asyncio.Event()
+        self._is_closed = False
         self.spent = SpentToday()
 
     @property
@@ -105,6 +106,8 @@ class LiveHub:
     def subscribe(self, wants: Wants = lambda event: True) -> Iterator[Subscription]:
         """Listen, beginning with the calls that are in flight now."""
         subscription = Subscription(wants)
+        if self._is_closed:
+            subscription.close()
         for call in self._calls.announced():
             subscription.offer(LiveEvent(kind=LiveKind.STARTED, call=call))
         self._subscriptions.add(subscription)
@@ -116,6 +119,7 @@ class LiveHub:
 
     def close(self) -> None:
         """End all subscriptions, so that the process can drain."""
+        self._is_closed = True
         for subscription in self._subscriptions:
             subscription.close()
 

@@ -1,5 +1,6 @@
 """Helicone's routes for requests, in Helicone's shapes: the envelope, the codes, the names of fields."""
 
+import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,10 +25,24 @@ router = APIRouter(prefix="/v1/request", tags=["Helicone: requests"])
 type FilterTree = str | dict[str, Any]
 
 
-class RequestQueryParams(pydantic.BaseModel):
-    """What to list. Only the first known key of `sort` counts."""
+class Asked(pydantic.BaseModel):
+    """What every body here has in common: names are Helicone's, others are refused, text is Unicode."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
+    model_config = pydantic.ConfigDict(extra="forbid", alias_generator=to_camel)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def refuse_broken_text(cls, body: Any) -> Any:
+        """JSON can spell half a character, which nothing behind this could pass on."""
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("the body holds half a character (a lone surrogate)") from error
+        return body
+
+
+class RequestQueryParams(Asked, strict=True):
+    """What to list. Only the first known key of `sort` counts."""
 
     filter: FilterTree
     offset: int = pydantic.Field(0, ge=0, le=MAX_OFFSET)
@@ -39,10 +54,8 @@ class RequestQueryParams(pydantic.BaseModel):
     is_scored: bool | None = None
 
 
-class RequestIds(pydantic.BaseModel):
+class RequestIds(Asked):
     """Which requests to give."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", alias_generator=to_camel)
 
     request_ids: list[UUID] = pydantic.Field(max_length=1000)
 

@@ -73,12 +73,12 @@ def spend_report(
             f"grouping by {', '.join(by)} makes more than {MAX_GROUPS:,} groups",
             "narrow it by a filter or --since",
         )
-    spends = [(_keys(row, by, zone), _spend(row)) for row in rows]
-    spends.sort(key=lambda pair: _rank(pair[0], pair[1], by))
+    groups = [(row, _spend(row)) for row in rows]
+    groups.sort(key=lambda group: _rank(group[0], group[1], by))
     return CostReport(
         by=list(by),
-        rows=[{**keys, **msgspec.structs.asdict(spend)} for keys, spend in spends],
-        total=_total([spend for _, spend in spends]),
+        rows=[{**_keys(row, by, zone), **msgspec.structs.asdict(spend)} for row, spend in groups],
+        total=_total([spend for _, spend in groups]),
     )
 
 
@@ -157,9 +157,10 @@ def _count(counts: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _rank(keys: dict[str, Any], spend: Spend, by: Sequence[str]) -> tuple[Any, ...]:
-    times = [keys[word] for word in by if word in PERIODS]
-    others = [str(keys[word]) for word in by if word not in PERIODS]
+def _rank(row: dict[str, Any], spend: Spend, by: Sequence[str]) -> tuple[Any, ...]:
+    keys = [(word in PERIODS, row[f"key_{place}"]) for place, word in enumerate(by)]
+    times = [value for is_time, value in keys if is_time]
+    others = [value for is_time, value in keys if not is_time]
     return (times, spend.cost_usd is None, -(spend.cost_usd or 0), -spend.requests, others)
 
 
