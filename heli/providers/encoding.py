@@ -22,7 +22,7 @@ type Feed = Callable[[bytes], bytes]
 """Takes the next piece of a body and gives what it unpacks to."""
 
 
-class Decoded(msgspec.Struct, frozen=True):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A body without its transfer and content encodings."""
 
     data: bytes

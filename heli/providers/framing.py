@@ -3,6 +3,7 @@
 Every event knows where it ends in the body, which is how heli tells when its first words came.
 """
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -10,6 +11,11 @@ import msgspec
 from heli.providers.json_values import Json, Unreadable, decode_json
 
 _DONE = b"[DONE]"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_QUOTE = ord('"')
+_MARKS = re.compile(rb'["{}\[\]]')
+_TEXT_MARKS = re.compile(rb'["\\]')
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -23,7 +29,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """Bytes of the body up to the end of this event's data."""
 
 
-class Stream(msgspec.Struct):
+class Stream(msgspec.Struct, gc=False):
     """A body as events, and whether the framing itself said that it is over."""
 
     events: list[Event]
@@ -42,20 +48,24 @@ def read_sse(body: bytes) -> Stream:
     stream = Stream([])
     name = ""
     data: list[bytes] = []
-    end = 0
-    for line, line_end in _lines(body):
-        if line.startswith(b"data:"):
+    data_end = position = 0
+    for line in _lines(body):
+        end = position + len(line)
+        position = end + 1
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if line[:5] == b"data:":
             data.append(line[6:] if line[5:6] == b" " else line[5:])
-            end = line_end
+            data_end = end
         elif not line:
             if data:
-                _add_event(stream, name, data, end)
+                _add_event(stream, name, data, data_end)
                 data = []
             name = ""
-        elif line.startswith(b"event:"):
+        elif line[:6] == b"event:":
             name = line[6:].strip().decode("utf-8", "replace")
     if data:
-        _add_event(stream, name, data, end)
+        _add_event(stream, name, data, data_end)
     return stream
 
 
@@ -71,31 +81,27 @@ def _add_event(stream: Stream, name: str, data: list[bytes], end: int) -> None:
     stream.events.append(Event(name, value, end))
 
 
-def _lines(body: bytes) -> Iterator[tuple[bytes, int]]:
-    """Each line without its end, and where it ends. CR, LF and CRLF all end a line."""
-    if b"\r" in body and b"\n" not in body:
-        body = body.replace(b"\r", b"\n")
-    position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
-    length = len(body)
-    while position < length:
-        end = body.find(b"\n", position)
-        if end < 0:
-            end = length
-        yield body[position:end].rstrip(b"\r"), end
-        position = end + 1
+def _lines(body: bytes) -> list[bytes]:
+    """The lines, each with the CR of its CRLF; a body that ends its lines with CR alone is read too."""
+    if body.startswith(_BYTE_ORDER_MARK):
+        body = b"\n\n\n" + body[3:]  # blank lines of the same length, which mean nothing
+    return body.split(b"\r" if b"\r" in body and b"\n" not in body else b"\n")
 
 
 def read_json_lines(body: bytes) -> Stream:
     """One JSON text a line, as Ollama sends it."""
     stream = Stream([])
-    for line, line_end in _lines(body):
+    position = 0
+    for line in _lines(body):
+        end = position + len(line)
+        position = end + 1
         if not line.strip():
             continue
         value = decode_json(line)
         if isinstance(value, Unreadable):
             stream.trouble = stream.trouble or f"a line of the stream is {value.reason}"
         else:
-            stream.events.append(Event("", value, line_end))
+            stream.events.append(Event("", value, end))
     return stream
 
 
@@ -118,26 +124,20 @@ def _array_elements(body: bytes) -> Iterator[tuple[int, int]]:
     start = -1
     in_text = False
     position = body.find(b"[") + 1
-    while position < len(body):
-        byte = body[position]
-        if in_text:
-            end = body.find(b'"', position)
-            if end < 0:
-                return
-            backslashes = end - len(body[position:end].rstrip(b"\\")) - position
-            in_text = backslashes % 2 == 1
-            position = end + 1
-            continue
-        if byte == 0x22:
-            in_text = True
+    while mark := (_TEXT_MARKS if in_text else _MARKS).search(body, position):
+        byte = body[mark.start()]
+        position = mark.end()
+        if byte == _QUOTE:
+            in_text = not in_text
+        elif in_text:
+            position += 1  # what follows a backslash
         elif byte in b"{[":
             if depth == 0:
-                start = position
+                start = mark.start()
             depth += 1
-        elif byte in b"}]":
+        else:
             depth -= 1
-            if depth == 0 and start >= 0:
-                yield start, position + 1
+            if depth == 0:
+                yield start, position
             elif depth < 0:
                 return
-        position += 1

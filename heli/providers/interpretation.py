@@ -19,7 +19,7 @@ from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import Cost, CostState, Usage
 
 
-class Interpretation(msgspec.Struct, frozen=True, kw_only=True):
+class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The meaning of an exchange; the fields are those of `heli.schema.request.Request`."""
 
     provider: str
@@ -119,8 +119,8 @@ class _Counted:
         is_cut = not answer.is_complete and (reading.stream is not None or reading.reply is None)
         if answer.usage.total_tokens is not None and not is_cut:
             return
-        if reading.reply is None and exchange.response_status is None and not _was_sent(exchange):
-            return
+        if reading.reply is None and (exchange.response_body or not _was_sent(exchange)):
+            return  # what came cannot be read, or nothing did and nobody knows whether the model ran
         self._estimate(answer, conversation, is_cut, reading.format.operation)
 
     def _estimate(self, answer: Answer, conversation: Conversation, is_cut: bool, operation: str) -> None:
@@ -146,8 +146,9 @@ class _Counted:
 
 
 def _was_sent(exchange: Exchange) -> bool:
-    """Whether a provider that did not answer may have worked all the same."""
-    return exchange.outcome in (Outcome.CLIENT_ABORTED, Outcome.TIMEOUT, Outcome.INTERRUPTED)
+    """Whether a provider that gave no reply may have worked all the same."""
+    has_begun = exchange.response_status is not None and not exchange.bodies_dropped
+    return has_begun or exchange.outcome in (Outcome.CLIENT_ABORTED, Outcome.TIMEOUT, Outcome.INTERRUPTED)
 
 
 def _price(

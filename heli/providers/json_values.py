@@ -71,11 +71,9 @@ def as_text(value: Json) -> str:
 
 def as_count(value: Json) -> int | None:
     """A token count; `None` for anything that is not a sane, non-negative whole number."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
 
 
 def field(value: Json, *names: str) -> Json:

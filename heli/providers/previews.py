@@ -6,6 +6,8 @@ from heli.schema.conversation import Conversation, Message, Part, PartKind
 
 PREVIEW_CHARACTERS = 300
 TEXT_BYTES = 16 * 1024
+_LOOK_AHEAD = 4
+"""Of text that is mostly blanks, this many times the length of a preview is looked at."""
 
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160), 0x2028, 0x2029), " ")
 _CONTROLS |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF), "")
@@ -16,7 +18,7 @@ _NAMES = {PartKind.IMAGE: "[image]", PartKind.AUDIO: "[audio]", PartKind.FILE: "
 
 def one_line(text: str, limit: int = PREVIEW_CHARACTERS) -> str:
     """At most `limit` characters on one line, runs of blanks as one."""
-    text = text[: limit * 8].translate(_CONTROLS)
+    text = text[: limit * _LOOK_AHEAD].translate(_CONTROLS)
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
@@ -47,7 +49,9 @@ def response_preview(conversation: Conversation) -> str:
                 thoughts.append(part.text[:PREVIEW_CHARACTERS])
             elif text := _shown(part):
                 words.append(text)
-    return one_line(" ".join(each[: PREVIEW_CHARACTERS * 8] for each in (words + calls or thoughts)[:8]))
+    return one_line(
+        " ".join(each[: PREVIEW_CHARACTERS * _LOOK_AHEAD] for each in (words + calls or thoughts)[:8])
+    )
 
 
 def _shown(part: Part) -> str:
@@ -55,7 +59,7 @@ def _shown(part: Part) -> str:
         case PartKind.TOOL_CALL:
             return f"⚒ {part.name} {part.text[: PREVIEW_CHARACTERS * 2]}".rstrip()
         case PartKind.TOOL_RESULT:
-            return f"↩ {part.text[: PREVIEW_CHARACTERS * 8]}" if part.text else ""
+            return f"↩ {part.text[: PREVIEW_CHARACTERS * _LOOK_AHEAD]}" if part.text else ""
         case PartKind.IMAGE | PartKind.FILE:
             return _NAMES[part.kind]
         case PartKind.AUDIO:

@@ -11,7 +11,7 @@ from heli.providers.reply_headers import ReplyHeaders, read_headers
 from heli.schema.exchange import Exchange
 
 
-class Reading(msgspec.Struct):
+class Reading(msgspec.Struct, gc=False):
     """What could be read of an exchange."""
 
     provider: str
@@ -43,6 +43,9 @@ def read_exchange(exchange: Exchange) -> Reading:
         troubles=[],
     )
     if exchange.is_websocket:
+        return reading
+    if exchange.bodies_dropped:
+        reading.troubles.append("the bodies were dropped, as the spool was nearly full")
         return reading
     _read_request(exchange, reading)
     _read_reply(exchange, reading)

@@ -20,7 +20,7 @@ _RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit", b"retry-
 _INITIALS = frozenset(b"xrracXRRAC")
 
 
-class ReplyHeaders(msgspec.Struct, frozen=True):
+class ReplyHeaders(msgspec.Struct, frozen=True, gc=False):
     """The headers that are kept as columns."""
 
     request_id: str

@@ -8,6 +8,7 @@ tests hold it to published counts within a third. Images and audio are not count
 import re
 from collections.abc import Iterable
 
+from heli.providers.json_values import encode_json
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 
 _WORD_PIECES = re.compile(r"[A-Za-z]{1,8}")
@@ -53,7 +54,7 @@ def estimate_input(conversation: Conversation) -> int:
     tokens = _estimate_parts(conversation.system)
     tokens += sum(_estimate_message(message) for message in conversation.messages)
     for tool in conversation.tools:
-        tokens += estimate_tokens(f"{tool.name} {tool.description} {tool.parameters or ''}")
+        tokens += estimate_tokens(f"{tool.name} {tool.description} {encode_json(tool.parameters)}")
     return tokens
 
 

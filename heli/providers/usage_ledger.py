@@ -62,8 +62,7 @@ def first_count(usage: Json, *names: str) -> int | None:
     """The first of these fields that holds a count."""
     fields = as_dict(usage)
     for name in names:
-        count = as_count(fields.get(name))
-        if count is not None:
+        if name in fields and (count := as_count(fields[name])) is not None:
             return count
     return None
 

@@ -39,7 +39,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """The tool failed."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one side said at one time."""
 
     role: str
@@ -47,7 +47,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[Part] = []
 
 
-class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A tool that the model was offered."""
 
     name: str
@@ -56,7 +56,7 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Its JSON schema, as the caller sent it."""
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request's messages in order, and the reply's: one for each choice, usually one."""
 
     system: list[Part] = []

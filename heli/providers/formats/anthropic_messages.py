@@ -161,12 +161,11 @@ def _assemble(events: Sequence[Event]) -> Json:
     growing: dict[tuple[int, str], list[Json]] = {}
     for event in events:
         data = as_dict(event.data)
-        index = as_count(data.get("index")) or 0
         match data.get("type"):
             case "content_block_delta":
-                _take_delta(as_dict(data.get("delta")), index, blocks, growing)
+                _take_delta(as_dict(data.get("delta")), _index(data), blocks, growing)
             case "content_block_start":
-                blocks[index] = dict(as_dict(data.get("content_block")))
+                blocks[_index(data)] = dict(as_dict(data.get("content_block")))
             case "message_start":
                 message.update(as_dict(data.get("message")))
             case "message_delta":
@@ -181,6 +180,10 @@ def _assemble(events: Sequence[Event]) -> Json:
     if message.get("type") != "error" or blocks:
         message["content"] = [blocks[index] for index in sorted(blocks)]
     return message
+
+
+def _index(data: dict[str, Json]) -> int:
+    return as_count(data.get("index")) or 0
 
 
 def _take_delta(

@@ -12,7 +12,7 @@ from heli.schema.conversation import Conversation
 from heli.schema.usage import Usage
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a request's body says of itself."""
 
     model: str = ""
@@ -21,7 +21,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's own name for the end user."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a reply says of itself."""
 
     model: str = ""
