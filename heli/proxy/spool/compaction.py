@@ -3,6 +3,7 @@
 Without it a call of an hour would keep an hour of other calls on the disk.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,14 +16,22 @@ from heli.proxy.spool.segments import DRAFT_SUFFIX, HEADER_BYTES, Segment, write
 
 _WORTH_BYTES = 64 * 1024
 
+log = logging.getLogger("heli.shipper")
+
 
 def compact(segment: Segment, calls: Reassembler, pieces: PieceReader, disk: FileSystem) -> None:
-    """Replace a segment by a copy that holds what calls in flight need of it."""
+    """Replace a segment by a copy that holds what calls in flight need of it; or not, on a full disk."""
     size = segment.file.stat().st_size
     if size < _WORTH_BYTES or size < 2 * _needed_bytes(segment, calls, pieces):
         return
     draft = segment.file.with_suffix(DRAFT_SUFFIX)
-    offsets = _copy(segment, draft, calls, pieces, disk)
+    try:
+        offsets = _copy(segment, draft, calls, pieces, disk)
+    except OSError as error:
+        log.info("the segment %s stays as it is, it could not be copied: %s", segment.file, error)
+        if draft.exists():
+            disk.unlink(draft)
+        return
     pieces.forget(segment.number)
     disk.replace(draft, segment.file)
     disk.sync_folder(segment.file.parent)

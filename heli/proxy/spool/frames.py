@@ -84,6 +84,8 @@ class FrameScanner:
 
         While the segment is not sealed, an incomplete frame at its end is one that is being written.
         """
+        if not self._window and os.fstat(self._descriptor).st_size <= self.position:
+            return None  # The cheap answer, for those who ask again and again.
         frame = self._frame_at(self.position)
         if frame is not None:
             self.position = frame.end

@@ -59,6 +59,18 @@ def read_ledger(folder: Path) -> LedgerState:
     )
 
 
+def make_ledger(folder: Path) -> None:
+    """Take the room for a ledger while there is some: one that is there can be written on a full disk."""
+    if (folder / LEDGER_NAME).exists():
+        return
+    descriptor = os.open(folder / LEDGER_NAME, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, bytes(2 * _SLOT_BYTES))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _parse_slot(raw: bytes) -> LedgerState | None:
     length, checksum = int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")
     body = raw[8 : 8 + length]

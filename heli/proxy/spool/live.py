@@ -14,6 +14,7 @@ from heli.proxy.spool.batches import compress_list
 from heli.proxy.spool.frames import Frame, FrameScanner
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.segments import list_segments, open_scanner
+from heli.proxy.spool.seldom import Seldom
 from heli.proxy.spool.sending import BackendConnection
 from heli.proxy.spool.stopping import Stop
 
@@ -100,13 +101,14 @@ class LiveRelay(threading.Thread):
         self._is_backend_up = is_backend_up
         self._followers: dict[Path, LiveFollower] = {}
         self._quiet_until = 0.0
+        self._trouble = Seldom(log)
 
     def run(self) -> None:
         while not self._stop.wait(_POLL_S):
             try:
                 records = self.read()
             except OSError as error:
-                log.warning("the live feed cannot read the spool, it starts again: %s", error)
+                self._trouble.warn("the live feed cannot read the spool, it starts again: %s", error)
                 self._forget()
                 continue
             if not records:

@@ -17,6 +17,7 @@ from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.dead_letters import bury
 from heli.proxy.spool.live import LiveRelay
 from heli.proxy.spool.lock import take_lock_patiently
+from heli.proxy.spool.seldom import Seldom
 from heli.proxy.spool.sending import Answer, BackendConnection, Verdict, send_batch
 from heli.proxy.spool.stopping import Stop
 from heli.schema.errors import ExitCode, HeliError
@@ -24,14 +25,13 @@ from heli.schema.paths import make_private, read_or_make_secret
 from heli.schema.settings import Loaded, load_settings
 
 ANSWER_TIMEOUT_S = 30.0
-_POLL_S = 0.02
+_POLL_S = 0.04
 _PACE_S = 0.08
 """Small batches of one folder are this far apart, so that they become bigger."""
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 """Retries are so close that a backend which is back is noticed within a second."""
 _OPERATOR_PAUSE_S = 5.0
-_WARN_EVERY_S = 60.0
 _LOOK_FOR_FOLDERS_S = 1.0
 _STOP_PATIENCE_S = 8.0
 _NICENESS = 10
@@ -51,7 +51,8 @@ class Shipper:
         self._backlogs: dict[Path, Backlog] = {}
         self._due: dict[Path, float] = {}
         self._looked_at = -_LOOK_FOR_FOLDERS_S
-        self._warned_at = -_WARN_EVERY_S
+        self._backend_trouble = Seldom(log)
+        self._disk_trouble = Seldom(log)
 
     def run(self) -> None:
         while not self._stop:
@@ -124,14 +125,12 @@ class Shipper:
     def _backend_is_up(self) -> None:
         if not self.is_backend_up:
             self.is_backend_up = True
-            self._warned_at = -_WARN_EVERY_S
+            self._backend_trouble.reset()
             log.info("the backend takes exchanges again")
 
     def _backend_is_down(self, answer: Answer) -> None:
         self.is_backend_up = False
-        if time.monotonic() >= self._warned_at + _WARN_EVERY_S:
-            self._warned_at = time.monotonic()
-            log.warning("the backend takes no exchanges, they wait on disk: %s", answer.reason)
+        self._backend_trouble.warn("the backend takes no exchanges, they wait on disk: %s", answer.reason)
 
     def _look_for_folders(self) -> None:
         now = time.monotonic()
@@ -143,11 +142,11 @@ class Shipper:
                 try:
                     self._backlogs[folder] = Backlog(folder)
                 except OSError as error:
-                    log.warning("the spool folder %s cannot be read: %s", folder, error)
+                    self._disk_trouble.warn("the spool folder %s cannot be read: %s", folder, error)
 
     def _start_over(self, folder: Path, error: OSError) -> None:
         """What is in memory of a folder may not be what is on disk: read it again, a moment later."""
-        log.warning("trouble with the spool folder %s, it is read again: %s", folder, error)
+        self._disk_trouble.warn("trouble with the spool folder %s, it is read again: %s", folder, error)
         self._backlogs.pop(folder).close()
         self._due[folder] = time.monotonic() + _LONGEST_PAUSE_S
 

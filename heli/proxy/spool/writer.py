@@ -19,14 +19,16 @@ from heli.proxy.spool.file_system import REAL, FileSystem
 from heli.proxy.spool.frames import FRAME_OVERHEAD, MAX_PAYLOAD_BYTES
 from heli.proxy.spool.group_writer import GroupWriter
 from heli.proxy.spool.holes import Holes
+from heli.proxy.spool.ledger import make_ledger
 from heli.proxy.spool.lock import take_lock
 from heli.proxy.spool.segments import SUFFIX
+from heli.proxy.spool.seldom import Seldom
 from heli.schema.errors import ConflictError
 from heli.schema.paths import make_private
 from heli.schema.settings import SpoolSettings
 
-QUEUE_BYTES = 64 * 1024 * 1024
-"""How much may wait in memory while the disk is slow or full."""
+QUEUE_BYTES = 80 * 1024 * 1024
+"""How much may wait in memory while the disk is slow or full; the biggest call fits."""
 HURRY_BYTES = 4 * 1024 * 1024
 """A queue this long is written at once."""
 _RETRY_S = 1.0
@@ -73,7 +75,7 @@ class Spool:
         self._records_counted = 0
         self._measured_at = 0.0
         self._error: OSError | ConflictError | None = None
-        self._warned_at = -60.0
+        self._trouble = Seldom(log)
         self._thread = threading.Thread(target=self._run, name="heli-spool", daemon=True)
 
     @classmethod
@@ -199,6 +201,7 @@ class Spool:
             self._measure()
         if not self._has_counters_file:
             self.counters.attach(self.folder / COUNTERS_NAME)
+            make_ledger(self.folder)
             self._has_counters_file = True
         self._writer.prepare()
         return self._writer
@@ -243,14 +246,9 @@ class Spool:
     def _disk_failed(self, error: OSError | ConflictError) -> None:
         self._error = error
         self.counters.add(Count.WRITE_ERRORS)
-        if time.monotonic() >= self._warned_at + 60:
-            self._warned_at = time.monotonic()
-            log.warning(
-                "the spool cannot write to %s: %s; calls go on, %d records were dropped so far",
-                self.folder,
-                error,
-                self.counters[Count.RECORDS_DROPPED],
-            )
+        dropped = self.counters[Count.RECORDS_DROPPED]
+        text = "the spool cannot write to %s: %s; calls go on, %d records were dropped so far"
+        self._trouble.warn(text, self.folder, error, dropped)
 
     def _finish(self) -> None:
         """The last groups, then the end. Runs once, when nothing can be appended any more."""

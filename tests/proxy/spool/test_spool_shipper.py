@@ -175,7 +175,7 @@ def test_a_new_writer_in_the_same_folder_ends_the_calls_of_the_old_one(
 def test_the_end_of_a_call_that_was_dropped_is_not_waited_for(running: Running, backend: FakeBackend) -> None:
     spool = Spool.open(running.spool / "gateway-0", spool_settings())
     spool.append(an_opened(1))
-    spool.append(a_closed(1, response_body=b"x" * 70_000_000))
+    spool.append(a_closed(1, response_body=b"x" * 90_000_000))
     backend.wait_for_stored(1)
     call = backend.stored[an_id(1)]
     assert (call.outcome, call.bodies_dropped) == (Outcome.INTERRUPTED, True)

@@ -17,7 +17,7 @@ def test_it_tells_what_waits_and_how_long(tmp_path: Path) -> None:
     for number in range(10):
         spool.append(a_whole(number, started_ns=(1000 + number) * 10**9, end_us=500_000))
     spool.append(an_opened(99))
-    spool.append(b"x" * 70_000_000, body_bytes=5)
+    spool.append(b"x" * 90_000_000, body_bytes=5)
     spool.close()
     letters = tmp_path / "dead-letters" / "gateway-0"
     letters.mkdir(parents=True)
