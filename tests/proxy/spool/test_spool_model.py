@@ -24,6 +24,12 @@ PROGRAMS = 5000 if os.environ.get("HELI_REL_FULL") == "1" else 500
 CALLS = st.sampled_from(["open", "write", "fdatasync", "truncate", "unlink", "replace", "sync_folder"])
 
 
+@pytest.fixture(autouse=True)
+def _segments_are_compacted_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heli.proxy.spool.compaction._WORTH_BYTES", 0)
+    monkeypatch.setattr("heli.proxy.spool.backlog._HELD_SEGMENTS", 0)
+
+
 class SpoolMachine(RuleBasedStateMachine):
     """A writer and a shipper on one folder, and what must be true of them."""
 
