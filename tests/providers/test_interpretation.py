@@ -258,9 +258,8 @@ def _seconds(body: bytes, place: dict[str, Any], prices: PriceBook) -> float:
 def test_a_line_of_ten_megabytes_is_read(prices: PriceBook) -> None:
     text = "word " * 2_000_000
 
-    found = interpret(
-        an_exchange({"model": "gpt-4o"}, sse({"choices": [{"delta": {"content": text}}]})), prices
-    )
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
+    found = interpret(an_exchange(asked, sse({"choices": [{"delta": {"content": text}}]})), prices)
 
     assert found.response_preview.startswith("word word")
     assert found.usage.output_tokens == pytest.approx(2_000_000, rel=0.01)
