@@ -35,7 +35,7 @@ def decompress(coding: str, body: bytes) -> bytes:
     except (zlib.error, EOFError, ValueError, RuntimeError, zstandard.ZstdError) as error:
         raise CodingError(271, f"the {coding} body is broken: {error}. (CANNOT_DECOMPRESS)") from error
     if len(plain) > MAX_BODY:
-        raise CodingError(349, f"the body is longer than {MAX_BODY} bytes. (REQUEST_TOO_LARGE)")
+        raise CodingError(307, f"the body is longer than {MAX_BODY} bytes. (TOO_MANY_BYTES)")
     return plain
 
 

@@ -1,6 +1,7 @@
 """As much of HTTP/1.1 as ClickHouse's clients speak: requests with a bounded body, answers in one write."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +19,9 @@ REASONS = {
     405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large",
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
 }  # fmt: skip
+
+
+log = logging.getLogger("heli.store")
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -143,8 +147,15 @@ class Connection(asyncio.Protocol):
         while self._waiting and not self._gone.is_set():
             asked, keep_alive = self._waiting.pop(0)
             if isinstance(asked, HttpRequest):
-                asked = await self._handler.answer(asked, self._gone)
+                asked = await self._answer(asked)
             self._send(asked, keep_alive and not self._is_closing)
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._handler.answer(request, self._gone)
+        except Exception as error:
+            log.exception("a call could not be answered")
+            return HttpResponse(500, f"Code: 1002. DB::Exception: {error!r}\n".encode())
 
     def _send(self, response: HttpResponse, keep_alive: bool) -> None:
         if self._transport.is_closing():

@@ -4,6 +4,7 @@ The embedded engine and a ClickHouse server are reached in the same way: over Cl
 """
 
 import datetime
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from heli.schema.errors import DeniedError, UnreachableError
 # As if they were not installed. The driver would import them at the first insert, where they came with
 # something else, which takes seconds and 100 MiB.
 vars(options).update(np=None, pd=None, pd_time_test=None, arrow=None, pl=None)
+
+# It writes a traceback for what it raises as well.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 120

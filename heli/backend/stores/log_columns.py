@@ -242,6 +242,17 @@ def columns_of(rows: Sequence[LogRow]) -> dict[str, list[Any]]:
     return {name: [read(*triple) for triple in triples] for name, _, read in COLUMNS}
 
 
+def with_whole_characters(value: Any) -> Any:
+    """The same with `?` for characters that UTF-8 cannot hold, in every text however deep."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {with_whole_characters(name): with_whole_characters(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_whole_characters(item) for item in value]
+    return value
+
+
 def _plain(value: Decimal) -> Decimal:
     """The same amount without the zeros that the column's scale adds."""
     short = value.normalize(MONEY)

@@ -17,6 +17,7 @@ from heli.backend.stores.log_columns import (
     LogRow,
     columns_of,
     request_from_row,
+    with_whole_characters,
 )
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
@@ -45,9 +46,15 @@ class RequestLog:
 
         Raises `StoreError` when a row cannot be stored, `UnreachableError` when trying again may help.
         """
-        if rows:
-            settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
-            self._server.insert(TABLE, columns_of(rows), COLUMN_TYPES, settings)
+        if not rows:
+            return
+        settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+        columns = columns_of(rows)
+        try:
+            self._server.insert(TABLE, columns, COLUMN_TYPES, settings)
+        except UnicodeEncodeError:
+            # Half of a surrogate pair, as JSON may bring it. Rare, so that it is only looked for now.
+            self._server.insert(TABLE, with_whole_characters(columns), COLUMN_TYPES, settings)
 
     def existing(
         self, ids: Collection[uuid.UUID], earliest: datetime.datetime, latest: datetime.datetime

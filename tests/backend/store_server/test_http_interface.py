@@ -189,6 +189,22 @@ def test_get_only_reads(store: RunningStore, client: Client, table: str) -> None
     assert client.query(f"SELECT * FROM {table}").result_rows == []
 
 
+def test_a_call_may_bind_itself_to_reading(store: RunningStore, client: Client, table: str) -> None:
+    status, headers, _ = ask(store, f"TRUNCATE TABLE {table}", readonly="1", max_result_rows="5")
+
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "164")
+    assert client.insert(table, [[1, "x"]], column_names=["a", "b"]).written_rows == 1
+
+
+def test_text_that_is_no_utf8_costs_its_own_call_only(store: RunningStore) -> None:
+    assert ask(store, "SELECT 1")[0] == 200
+    for body in (b"INSERT INTO t\xff FORMAT CSV\n1", b"SELECT '\xff' AS x, nothing_such"):
+        status, _, told = store.call("POST", "/", body, store.identity())
+        assert status >= 400
+        assert told.startswith(b"Code: ")
+    assert ask(store, "SELECT 1")[0] == 200
+
+
 # Who may.
 
 

@@ -139,6 +139,32 @@ def test_unknown_stays_unknown_and_zero_stays_zero(log: RequestLog, organisation
     assert requests_of(log, organisation) == [unknown, zero]
 
 
+def test_half_a_character_is_stored_as_a_question_mark(log: RequestLog, organisation: uuid.UUID) -> None:
+    broken = a_request(
+        organisation_id=organisation, user_id="\ud83d!", properties={"\udc00": "a\ud800b"},
+        tool_calls=["\ud800"],
+    )  # fmt: skip
+
+    log.insert([a_row(broken), a_row(a_request(organisation_id=organisation))], str(uuid.uuid4()))
+
+    first, _second = requests_of(log, organisation)
+    assert (first.user_id, first.properties, first.tool_calls) == ("?!", {"?": "a?b"}, ["?"])
+
+
+@pytest.mark.parametrize(
+    "unfit", [{"status": 70_000}, {"chunk_count": -1}, {"usage": Usage(input_tokens=2**70)}]
+)
+def test_a_value_that_fits_no_column_is_refused_and_nothing_is_stored(
+    log: RequestLog, organisation: uuid.UUID, unfit: dict[str, Any]
+) -> None:
+    rows = [a_row(a_request(organisation_id=organisation, **fields)) for fields in ({}, unfit, {})]
+
+    with pytest.raises(StoreError, match="does not fit"):
+        log.insert(rows, str(uuid.uuid4()))
+
+    assert requests_of(log, organisation) == []
+
+
 def test_money_comes_back_digit_for_digit(log: RequestLog, organisation: uuid.UUID) -> None:
     amounts = ["0.000000000000000001", "0.30", "100", "1E+3", "0.1234567890123456789"]
     rows = [a_row(a_request(organisation_id=organisation, cost_usd=Decimal(text))) for text in amounts]
