@@ -1,6 +1,8 @@
 """What `heli up` shows: each process as it becomes ready, then the lines to paste."""
 
+import datetime
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from heli import __version__
@@ -67,7 +69,8 @@ class Screen:
             self._write(self._line(name))
 
     def _note(self, text: str) -> None:
-        """Said between; the table is drawn again below it while it is not complete."""
+        """Said between, with the time; the table is drawn again below it while it is not complete."""
+        text = f"{datetime.datetime.now().astimezone():%H:%M:%S}  {text}"
         if self._redraws and not self._is_settled:
             up = len(self._states)
             table = "".join(f"\x1b[2K{self._line(name)}" for name in self._states)
@@ -120,7 +123,5 @@ def url_host(host: str) -> str:
 
 def tilde(paths: Paths) -> str:
     """The data folder as people write it."""
-    from pathlib import Path
-
     home = Path.home()
     return f"~/{paths.data.relative_to(home)}" if paths.data.is_relative_to(home) else str(paths.data)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from heli.cli.supervisor.services import Probe
 
 ANSWER_S = 2.0
-POLL_S = 0.03
+POLL_S = 0.05
 
 
 async def until_ready(probes: Iterable[Probe]) -> None:

@@ -40,7 +40,8 @@ def services_of(settings: Settings) -> list[Service]:
 def ports_of(name: str, settings: Settings) -> dict[str, int]:
     ports = settings.ports
     if name == "gateway":
-        return {"openai": ports.openai, "anthropic": ports.anthropic, "gateway": ports.gateway}
+        names = ("openai", "anthropic", "gateway", "log_api")
+        return {name: getattr(ports, name) for name in names}
     return {name: getattr(ports, name)}
 
 
