@@ -91,6 +91,8 @@ class Capture:
     ended = False
     broken = False
     """Recording it has failed; the call goes on without."""
+    lacks_room = False
+    """Bytes of a body were left out because the spool was nearly full."""
 
     def __init__(
         self, call_id: bytes, started_ns: int, started_us: int, listener: Listener, peer: str, most: int
@@ -121,6 +123,7 @@ class Capture:
         request, request_chunks = self.request.take()
         reply, reply_chunks = self.reply.take()
         if bodies_dropped:
+            self.lacks_room = self.lacks_room or bool(request or reply)
             request = reply = b""
             self.drop_bodies()
         return Exchange(
@@ -147,7 +150,7 @@ class Capture:
             key_digest=self.key_digest,
             peer=self.peer,
             worker=worker,
-            bodies_dropped=bodies_dropped,
+            bodies_dropped=self.lacks_room,
             is_websocket=self.is_websocket,
             upstream_status=self.upstream_status,
         )

@@ -115,6 +115,7 @@ class Recorder:
             body_bytes = len(exchange.request_body) + len(exchange.response_body)
             if not self._append(Opened(exchange=exchange), body_bytes):
                 capture.is_opened = False
+                capture.lacks_room = capture.lacks_room or body_bytes > 0
                 capture.drop_bodies()
         except Exception:
             capture.broken = True
@@ -146,6 +147,7 @@ class Recorder:
         data, chunks = side.take()
         if self._spool.is_nearly_full:
             self._spool.count_dropped_body(len(data))
+            capture.lacks_room = capture.lacks_room or bool(data)
             data = b""
             side.close()
         record = Grown(id=capture.id, direction=direction, data=data, chunks=chunks)
@@ -161,6 +163,7 @@ class Recorder:
                 first_byte_us=capture.first_byte_us,
             )
         if not self._append(record, len(data)):
+            capture.lacks_room = True
             side.close()
 
     def end(self, capture: Capture, outcome: Outcome, error: str | None = None) -> None:

@@ -349,6 +349,25 @@ def test_a_spool_that_is_nearly_full_gets_heads_only(gateway: RunningGateway) ->
     assert gateway.spool.dropped_body_bytes > 3
 
 
+def test_a_body_that_lost_a_piece_says_so_though_there_is_room_again(gateway: RunningGateway) -> None:
+    with gateway.connect() as wire:
+        wire.send(a_call(SSE, headers=(scenario(chunks=4, interval_ms=400),)))
+        wire.read_until(b"role")
+        while len(gateway.spool.records) < 2:
+            time.sleep(0.01)
+        gateway.spool.is_nearly_full = True
+        while not gateway.spool.dropped_body_bytes:
+            time.sleep(0.01)
+        gateway.spool.is_nearly_full = False
+        wire.read_until(b"0\r\n\r\n")
+
+    (exchange,) = gateway.exchanges(1)
+    assert exchange.bodies_dropped
+    assert exchange.request_body == SSE
+    assert b"role" in exchange.response_body
+    assert len(exchange.response_body) < exchange.response_body_bytes
+
+
 def test_a_spool_that_takes_nothing_costs_no_call(gateway: RunningGateway) -> None:
     gateway.spool.refuses = True
     with gateway.connect() as wire:
