@@ -5,12 +5,13 @@ cut there. Nothing here raises.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import brotli  # type: ignore[import-untyped]
 import msgspec
 import zstandard
 
+from heli.providers.chunked import Unchunker, looks_chunked, unchunk
 from heli.schema.exchange import ChunkTimes, Headers
 
 MAX_DECODED_BYTES = 256 * 1024 * 1024
@@ -41,7 +42,7 @@ def decode(headers: Headers, wire_bytes: bytes) -> Decoded:
         return Decoded(b"")
     chunked, codings = _encodings(headers)
     data = wire_bytes
-    if chunked and (unchunked := _unchunk(wire_bytes)) is not None:
+    if chunked and (unchunked := unchunk(wire_bytes)) is not None:
         data = unchunked
     for coding in reversed(codings):
         data, trouble = _unpack(coding, data)
@@ -56,7 +57,7 @@ def arrival_us(headers: Headers, wire_bytes: bytes, chunks: ChunkTimes, offset: 
     `None` when the chunk times do not tell.
     """
     chunked, codings = _encodings(headers)
-    steps: list[Feed] = [_Unchunker().feed] if chunked and _looks_chunked(wire_bytes) else []
+    steps: list[Feed] = [Unchunker().feed] if chunked and looks_chunked(wire_bytes) else []
     steps += [_unpacker(coding).feed for coding in reversed(codings)]
     position = decoded_bytes = 0
     for at_us, size in chunks:
@@ -83,76 +84,6 @@ def _encodings(headers: Headers) -> tuple[bool, list[str]]:
         elif lowered == b"content-encoding":
             codings += value.decode("latin-1").lower().split(",")
     return chunked, [coding for each in codings if (coding := each.strip()) and coding != "identity"]
-
-
-# Chunked transfer
-
-
-def _looks_chunked(data: bytes) -> bool:
-    line = data[:32].split(b"\r\n", 1)[0].split(b";", 1)[0].strip()
-    return bool(line) and all(byte in b"0123456789abcdefABCDEF" for byte in line)
-
-
-def _unchunk(data: bytes) -> bytes | None:
-    """The payload of all chunks; `None` when the bytes are not chunked at all."""
-    return b"".join(_chunks(data)) if _looks_chunked(data) else None
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    position = 0
-    while (line_end := data.find(b"\r\n", position, position + 4096)) >= 0:
-        try:
-            size = int(data[position:line_end].split(b";", 1)[0], 16)
-        except ValueError:
-            return
-        if size <= 0:
-            return
-        yield data[line_end + 2 : line_end + 2 + size]
-        position = line_end + 2 + size + 2
-
-
-class _Unchunker:
-    """Takes chunk frames off, piece by piece."""
-
-    def __init__(self) -> None:
-        self._left = 0
-        self._line = b""
-        self._skip = 0
-        self._ended = False
-
-    def feed(self, piece: bytes) -> bytes:
-        payload: list[bytes] = []
-        position = 0
-        while position < len(piece) and not self._ended:
-            if self._skip:
-                step = min(self._skip, len(piece) - position)
-                self._skip -= step
-                position += step
-            elif self._left:
-                payload.append(piece[position : position + self._left])
-                position += len(payload[-1])
-                self._left -= len(payload[-1])
-                self._skip = 0 if self._left else 2
-            else:
-                position = self._read_line(piece, position)
-        return b"".join(payload)
-
-    def _read_line(self, piece: bytes, position: int) -> int:
-        end = piece.find(b"\n", position)
-        self._line += piece[position : end + 1 if end >= 0 else len(piece)]
-        if end < 0:
-            self._ended = len(self._line) > 4096
-            return len(piece)
-        try:
-            self._left = int(self._line.split(b";", 1)[0], 16)
-        except ValueError:
-            self._left = 0
-        self._ended = self._left <= 0
-        self._line = b""
-        return end + 1
-
-
-# Content codings
 
 
 class _Unpacker:

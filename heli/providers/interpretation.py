@@ -1,6 +1,7 @@
 """What a captured exchange means: who was asked what, what came back, what it used and what it cost."""
 
 import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -161,7 +162,7 @@ def _price(
 ) -> Cost:
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
     if reading.format.is_free or charges_nothing(exchange):
-        return Cost(state=CostState.FREE, total_usd=prices.zero, price_date=when.date())
+        return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
     if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)

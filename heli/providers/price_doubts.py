@@ -1,7 +1,10 @@
 """When the listed price may not be what is paid: a monthly plan covers the call, or a region costs extra."""
 
+import re
+
 from heli.schema.exchange import Exchange
 
+_OPENAI_REGION = re.compile(r"https://[a-z0-9-]+\.api\.openai\.com")
 _PLAN_HOSTS = {
     "https://chatgpt.com": "a ChatGPT plan",
     "https://cloudcode-pa.googleapis.com": "a Gemini Code Assist plan",
@@ -13,6 +16,9 @@ def find_price_doubt(exchange: Exchange) -> str:
     plan = _PLAN_HOSTS.get(exchange.origin) or _claude_plan(exchange)
     if plan:
         return f"{plan} pays for it: this is the price at the API"
+    if _OPENAI_REGION.fullmatch(exchange.origin):
+        # A tenth more for models since March 2026 (developers.openai.com, Data residency).
+        return "a regional endpoint may cost a tenth more"
     if "/publishers/anthropic/" in exchange.path and "/locations/global/" not in exchange.path:
         # Newer Claude models cost a tenth more at Vertex's regional endpoints than at the global one.
         return "a regional endpoint may cost a tenth more"

@@ -11,8 +11,10 @@ from heli.providers.json_values import Json, as_count, as_dict, as_list, field
 from heli.providers.usage_ledger import first_count, minus, positive, split_totals
 from heli.schema.usage import Usage
 
-_REASONING_OUTSIDE = frozenset({"PERPLEXITY"})
-"""Hosts whose `completion_tokens` never include reasoning. xAI's chat does so too; its total shows it."""
+_REASONING_OUTSIDE = frozenset({"PERPLEXITY", "X"})
+"""Hosts whose `completion_tokens` do not include reasoning."""
+_TOTAL_TELLS = frozenset({"X"})
+"""Those of them whose `total_tokens` includes it, so that the total has the last word."""
 
 _XAI_TICKS = Decimal(10) ** 10
 """xAI reports a cost in ticks, this many to a dollar (docs.x.ai, Cost Tracking)."""
@@ -71,7 +73,9 @@ def _place_reasoning(
     total = as_count(fields.get("total_tokens"))
     outside = None if total is None or total_input is None else total - total_input - total_output
     if reasoning:
-        is_outside = outside == reasoning or reasoning > total_output or provider in _REASONING_OUTSIDE
+        is_outside = outside == reasoning or reasoning > total_output
+        if provider in _REASONING_OUTSIDE and "completion_tokens" in fields:
+            is_outside = is_outside or outside is None or provider not in _TOTAL_TELLS
         return reasoning, total_output + reasoning if is_outside else total_output
     if provider == "GOOGLE" and outside and outside > 0:
         # Gemini's OpenAI endpoint tells of thoughts only by a total that is too large.

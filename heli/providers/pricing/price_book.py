@@ -29,8 +29,6 @@ _MOST_REPORTED_USD = Decimal(1000)
 class PriceBook:
     """All prices that heli knows. Looking a model up is remembered for the day."""
 
-    zero = Decimal(0)
-
     def __init__(self, overrides: PriceOverrides | None = None, table: PriceTable | None = None) -> None:
         self._overrides = overrides or PriceOverrides()
         self._table = table or PriceTable()
