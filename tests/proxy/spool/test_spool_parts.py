@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from spool_helpers import FailingFileSystem, a_grown, a_whole, an_exchange, an_opened, scan, spool_settings
+from spool_helpers import (
+    FailingFileSystem,
+    a_closed,
+    a_grown,
+    a_whole,
+    an_exchange,
+    an_opened,
+    scan,
+    spool_settings,
+)
 
 from heli.proxy.spool import crash_points
 from heli.proxy.spool.assembly import Assembly
@@ -20,7 +29,7 @@ from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.sending import Verdict, read_answer
 from heli.proxy.spool.sequences import Sequences
 from heli.proxy.spool.writer import Spool
-from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Grown
+from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Grown, decode_exchanges, encode_exchanges
 
 
 def test_no_crash_point_is_armed_when_the_variable_is_unset() -> None:
@@ -158,6 +167,13 @@ def test_a_compacted_segment_holds_the_pieces_of_calls_in_flight_only(tmp_path: 
     assert first.stat().st_size < 5000
     kept = [each.payload for each in scan(spool.folder) if each.offset < 5000][:3]
     assert kept == [an_opened(0), a_grown(0, b"1"), a_grown(0, b"2")]
+    body = b"".join(b"%d" % number for number in range(1, 60))
+    spool.append(a_closed(0, request_body_bytes=10, response_body_bytes=len(body)))
+    assert spool.wait_until_synced(10)
+    batch = backlog.gather()
+    assert batch is not None
+    [call] = decode_exchanges(encode_exchanges([each.encoded for each in batch.exchanges]))
+    assert (call.response_body, call.bodies_dropped) == (body, False)
     backlog.close()
     spool.close()
 
