@@ -195,8 +195,8 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++)
             readable(ready[i].data.ptr, now, !rate && now < end);
         busy = 0;
-        for (int i = 0; i < connections && now >= end; i++)
-            busy |= calls[i].busy;
+        for (int i = 0; i < connections; i++)
+            busy += calls[i].busy;
     }
     double seconds = (now - begun) / 1e6;
     qsort(first, completed, sizeof *first, by_size);

@@ -21,6 +21,8 @@ from processes import (
     PROXY_CORE,
     BenchError,
     answers,
+    cpu_s,
+    family,
     free_port,
     started,
     stay_off_the_proxies_core,
@@ -45,13 +47,13 @@ def measure() -> dict:
     with ExitStack() as stack:
         standin = [BUILD / "standin", upstream, load.STREAM_EVENTS, load.STREAM_INTERVAL_MS]
         stack.enter_context(started(standin, core=CALLER_CORE, log=BUILD / "standin.log"))
-        stack.enter_context(serve("gateway", env))
+        pids = {"gateway": stack.enter_context(serve("gateway", env)).pid}
         wait_until(lambda: answers(openai, "/healthcheck"), "the start of the gateway")
         made = fill(openai)
-        stack.enter_context(serve("store", env))
-        stack.enter_context(serve("backend", env))
+        pids["store"] = stack.enter_context(serve("store", env)).pid
+        pids["backend"] = stack.enter_context(serve("backend", env)).pid
         wait_until(lambda: is_ready(backend), "the start of the backend")
-        figures = {"drain": drain(made), "paced": paced(openai), "saturated": saturated(openai)}
+        figures = {"drain": drain(made, pids), "paced": paced(openai), "saturated": saturated(openai)}
         made += figures["paced"]["calls"] + figures["saturated"]["calls"]
         figures["stored"] = count_stored(backend)
     if figures["stored"] != made:
@@ -72,13 +74,21 @@ def fill(openai: int) -> int:
     return made
 
 
-def drain(made: int) -> dict:
-    """From the first batch that was acknowledged to the last."""
+def drain(made: int, pids: dict[str, int]) -> dict:
+    """From the first batch that was acknowledged to the last. `pids` is `{process: leader of its group}`."""
     wait_until(lambda: acknowledged() > 0, "the first batch")
     begun, already = time.monotonic(), acknowledged()
+    used = {name: cpu_s(family(pid)) for name, pid in pids.items()}
     wait_until(lambda: acknowledged() >= made, "the end of the spool", 300)
     seconds, left = time.monotonic() - begun, made - already
-    return {"exchanges": left, "seconds": round(seconds, 2), "per_second": round(left / seconds, 1)}
+    return {
+        "exchanges": left,
+        "seconds": round(seconds, 2),
+        "per_second": round(left / seconds, 1),
+        "cpu_us": {
+            name: round((cpu_s(family(pid)) - used[name]) / left * 1e6, 1) for name, pid in pids.items()
+        },
+    }
 
 
 def paced(openai: int) -> dict:

@@ -141,6 +141,16 @@ def resident_mb(pid: int) -> float:
     return 0.0
 
 
+def cpu_s(pids: Sequence[int]) -> float:
+    """Processor time that these processes have used, in seconds."""
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def run_json(command: Sequence[str | Path], *, core: int, timeout_s: float, env: Mapping[str, str]) -> dict:
     """Run a measuring tool to its end; its last line of output is a JSON object."""
     done = subprocess.run(

@@ -43,6 +43,7 @@ def summary(target: dict) -> dict:
         "per_second": middle("throughput", "per_second"),
         "p50_us": middle("throughput", "p50_us"),
         "p99_us": middle("throughput", "p99_us"),
+        "cpu_us": middle("throughput", "cpu_us"),
         "one_p50_us": middle("one", "whole_p50"),
         "first_p50_us": middle("streams", "first_p50"),
         "first_p99_us": middle("streams", "first_p99"),
@@ -117,6 +118,7 @@ def as_text(figures: dict) -> str:
                 "req/s",
                 "p50 ms",
                 "p99 ms",
+                "CPU µs/req",
                 "one p50 ms",
                 "first p50 ms",
                 "streams/s",
@@ -143,6 +145,7 @@ def row_of(target: dict) -> list[str]:
         f"{s['per_second']:,.0f}",
         f"{s['p50_us'] / 1000:.2f}",
         f"{s['p99_us'] / 1000:.2f}",
+        f"{s['cpu_us']:,.0f}" if s["cpu_us"] else "-",
         f"{s['one_p50_us'] / 1000:.3f}",
         f"{s['first_p50_us'] / 1000:.2f}" if s["streams_per_second"] else "fails",
         f"{s['streams_per_second']:.1f}",
@@ -164,7 +167,9 @@ def ingest_lines(ingest: dict) -> list[str]:
     drain, loaded, full = ingest["drain"], ingest["paced"], ingest["saturated"]
     rested = (
         f"A full spool: {drain['exchanges']:,} exchanges stored in {drain['seconds']:.1f} s, "
-        f"{drain['per_second']:,.0f}/s; shipper, backend and store on one core."
+        f"{drain['per_second']:,.0f}/s; shipper, backend and store on one core. "
+        f"Processor time for each: gateway and shipper {drain['cpu_us']['gateway']:,.0f} µs, "
+        f"backend {drain['cpu_us']['backend']:,.0f} µs, store {drain['cpu_us']['store']:,.0f} µs."
     )
     calm = (
         f"All of heli on one core at {loaded['rate']} calls/s: median {loaded['p50_ms']:.2f} ms, "

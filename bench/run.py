@@ -17,6 +17,7 @@ from processes import (
     BenchError,
     answers,
     command_line,
+    cpu_s,
     family,
     free_port,
     resident_mb,
@@ -106,9 +107,9 @@ def measure_proxies(asked: argparse.Namespace) -> dict:
             measured[key] = {"name": target.name, "version": target.version, "rounds": []}
             measured[key]["cold_start_s"] = cold_start_s or start_s
         for number in range(asked.rounds):
-            for key, (target, _) in running.items():
+            for key, (target, pid) in running.items():
                 print(f"round {number + 1} of {asked.rounds}: {target.name}", file=sys.stderr)
-                measured[key]["rounds"].append(measure_once(target, asked.seconds))
+                measured[key]["rounds"].append(measure_once(target, pid, asked.seconds))
         for key, (_, pid) in running.items():
             if pid:
                 measured[key]["resident_mb"] = resident(pid)
@@ -117,10 +118,14 @@ def measure_proxies(asked: argparse.Namespace) -> dict:
     return {"targets": measured, "missing": missing}
 
 
-def measure_once(target: Target, seconds: float) -> dict:
+def measure_once(target: Target, pid: int, seconds: float) -> dict:
     load.throughput(target.port, target.headers, 2)
+    members = family(pid) if pid else []
+    before = cpu_s(members)
+    throughput = load.throughput(target.port, target.headers, seconds)
+    throughput["cpu_us"] = (cpu_s(members) - before) / max(throughput["completed"], 1) * 1e6
     figures = {
-        "throughput": load.throughput(target.port, target.headers, seconds),
+        "throughput": throughput,
         "one": load.calls(target.port, target.headers, seconds / 2),
         "streams": load.calls(
             target.stream_port, target.headers, seconds, connections=load.STREAMS, is_stream=True
