@@ -71,13 +71,13 @@ class BothWays:
         return Passage(ending, request_id, row, seconds, self.heli.client.exchange(request_id))
 
     def broken(
-        self, call: Callable[[Any, dict[str, str]], Told], **scenario: Any
+        self, call: Callable[[Any, dict[str, str]], Told], headers: Mapping[str, str] = {}, **scenario: Any
     ) -> tuple[dict[str, Any], dict[str, Any], Request]:
         """The errors, straight and through heli, of a call whose connection breaks, and its row.
 
         They may differ in how the broken connection shows, not in that the client is told of it.
         """
-        expected, ending, request_id, _ = self._make(call, {}, scenario)
+        expected, ending, request_id, _ = self._make(call, headers, scenario)
         assert expected.error is not None
         assert ending.error is not None
         return expected.error, ending.error, self.heli.logged(request_id)

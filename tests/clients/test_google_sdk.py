@@ -85,3 +85,9 @@ def test_errors_of_the_provider_are_the_clients(
     assert passed.ending.error is not None
     assert "Not today." in passed.ending.error["text"]
     assert (passed.row.status, passed.row.error_class) == (status, error_class)
+
+
+def test_a_stream_that_breaks_off_never_ends_cleanly(google_ways: BothWays) -> None:
+    expected, ending, row = google_ways.broken(stream, TARGET, drop="mid_sse", drop_with="fin")
+    assert ending == expected
+    assert row.outcome is Outcome.UPSTREAM_ERROR

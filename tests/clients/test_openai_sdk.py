@@ -347,6 +347,33 @@ def test_retries_of_the_client_are_calls_of_their_own(openai_ways: Ways, openai_
     assert len(ways.heli.client.requests("user:retrier since:1m status:429").requests) == 3
 
 
+def test_legacy_completions(openai_ways: Ways) -> None:
+    def complete(client: OpenAI, headers: dict[str, str]) -> Told:
+        raw = client.completions.with_raw_response.create(
+            model="gpt-3.5-turbo-instruct", prompt="Hello", extra_headers=headers
+        )
+        return raw.parse(), raw.headers
+
+    row = openai_ways()(complete, usage={"prompt_tokens": 1_000, "completion_tokens": 100}).row
+    assert (row.operation, row.model) == ("completion", "gpt-3.5-turbo-instruct")
+    assert (row.cost_state, row.cost_usd) == (
+        CostState.EXACT,
+        Decimal("0.0017"),
+    )  # 1,000 × $1.50 + 100 × $2.00
+
+
+def test_a_large_prompt_passes_and_is_kept_whole(openai_ways: Ways) -> None:
+    words = "Ein großer Text über den Äquator. 🙂 " * 60_000
+    passed = openai_ways()(
+        lambda client, headers: chat(client, headers, messages=[{"role": "user", "content": words}]),
+        text="Aha.",
+    )
+    assert passed.row.request_bytes > 2_000_000
+    assert passed.exchange.request_json["messages"][0]["content"] == words
+    assert not passed.exchange.request_body_truncated
+    assert len(passed.row.request_preview) <= 300
+
+
 async def _ask_many(base_url: str, count: int) -> list[Any]:
     import asyncio
 

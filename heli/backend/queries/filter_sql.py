@@ -7,15 +7,9 @@ that is not known is an error and not a condition that always holds.
 from collections.abc import Mapping
 from typing import Any
 
-from heli.backend.queries.filter_columns import (
-    FIRST_FIELDS,
-    TABLE,
-    TABLES,
-    Binder,
-    as_object,
-    first_key,
-    show,
-)
+from heli.backend.queries.filter_binding import Binder, show
+from heli.backend.queries.filter_columns import TABLE, as_object, first_key
+from heli.backend.queries.filter_fields import FIRST_FIELDS, TABLES
 from heli.schema.errors import UsageError
 
 MAX_LEAVES = 2_000
