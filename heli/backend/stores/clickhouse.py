@@ -50,6 +50,8 @@ class ClickHouse:
         self._user = unquote(self._parts.username or "") or user or "default"
         self._password = unquote(self._parts.password or "") or password
         self._client: Client | None = None
+        # A pool of our own: the default one is small, and looks at HTTP_PROXY.
+        self._pool = get_pool_manager(maxsize=CONNECTIONS, num_pools=1)
         self._lock = threading.Lock()
         self._types: dict[str, ClickHouseType] = {}
 
@@ -95,6 +97,7 @@ class ClickHouse:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+            self._pool.clear()
 
     def _connected(self) -> Client:
         with self._lock:
@@ -113,8 +116,7 @@ class ClickHouse:
                     tz_mode="aware",
                     autogenerate_session_id=False,
                     form_encode_query_params=True,
-                    # A pool of our own: the default one is small, and looks at HTTP_PROXY.
-                    pool_mgr=get_pool_manager(maxsize=CONNECTIONS, num_pools=1),
+                    pool_mgr=self._pool,
                 )
             return self._client
 

@@ -8,6 +8,7 @@ A pack is `MAGIC`, then frames: `FRAME` (marker, length, checksum, id) and that 
 
 import contextlib
 import datetime
+import mmap
 import os
 import re
 import secrets
@@ -89,23 +90,33 @@ class PackedBodyStore:
     def iterate(self) -> Iterator[Body]:
         for folder in self._days():
             for file in sorted(folder.glob("*.pack"), key=lambda file: (file.stat().st_mtime_ns, file.name)):
-                for offset, id, data in _frames(file.read_bytes()):
-                    yield Body(f"{folder.name}/{file.stem}/{offset}", id, data)
+                if not (size := file.stat().st_size):
+                    continue
+                with file.open("rb") as stream, mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ) as pack:
+                    for offset, id, data in _frames(pack):
+                        yield Body(f"{folder.name}/{file.stem}/{offset}", id, data)
 
     def delete_before(self, day: datetime.date) -> int:
-        freed = 0
-        for folder in self._days():
-            if folder.name < day.isoformat():
-                freed += sum(file.stat().st_size for file in folder.iterdir())
-                with self._lock:
-                    if self._pack is not None and self._pack.day == folder.name:
-                        self._abandon()
-                    shutil.rmtree(folder)
-        return freed
+        return sum(self._delete(folder) for folder in self._days() if folder.name < day.isoformat())
 
     def close(self) -> None:
         with self._lock:
             self._abandon()
+
+    def _delete(self, folder: Path) -> int:
+        """Delete a day; returns its size."""
+        with self._lock:
+            if self._pack is not None and self._pack.day == folder.name:
+                self._abandon()
+            try:
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise UnreachableError(
+                    f"the bodies in {folder} cannot be deleted: {error.strerror}",
+                    "check who owns that folder",
+                ) from error
+        return size
 
     def _days(self) -> list[Path]:
         if not self._folder.is_dir():
@@ -134,8 +145,9 @@ class _Pack:
         self.day = day
         self.name = secrets.token_hex(6)
         folder = make_private(make_private(root) / day)
+        self._file = folder / f"{self.name}.pack"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(folder / f"{self.name}.pack", flags, 0o600)
+        self._descriptor = os.open(self._file, flags, 0o600)
         self.size = 0
         try:
             self.append(MAGIC)
@@ -146,19 +158,27 @@ class _Pack:
             raise
 
     def append(self, data: bytes) -> int:
-        """Write at the end and wait until it is on disk; returns where it begins."""
-        start = self.size
+        """Write at the end and wait until it is on disk; returns where it begins. An error undoes it."""
+        start = at = self.size
         view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, self.size)
-            self.size += written
-            view = view[written:]
-        os.fdatasync(self._descriptor)
+        try:
+            while view:
+                written = os.pwrite(self._descriptor, view, at)
+                at += written
+                view = view[written:]
+            os.fdatasync(self._descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                os.ftruncate(self._descriptor, start)
+            raise
+        self.size = at
         return start
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # what matters was synced, or refused, before
             os.close(self._descriptor)
+            if self.size <= len(MAGIC):
+                self._file.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -190,7 +210,7 @@ def _read_frame(head: bytes, read: Callable[[int], bytes]) -> tuple[UUID, bytes]
         return None
 
 
-def _frames(pack: bytes) -> Iterator[tuple[int, UUID, bytes]]:
+def _frames(pack: bytes | mmap.mmap) -> Iterator[tuple[int, UUID, bytes]]:
     """`(offset, id, item)` of each whole frame; behind a damaged one, the next marker is looked for."""
     at = pack.find(MARKER)
     while at >= 0:

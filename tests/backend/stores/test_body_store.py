@@ -199,6 +199,39 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path)
     assert bodies.get(ref) == b"x"
 
 
+FULL_DISK = """
+import os, resource, sys, uuid
+from pathlib import Path
+from heli.backend.stores.packed_bodies import PackedBodyStore
+from heli.schema.errors import UnreachableError
+bodies = PackedBodyStore(Path(sys.argv[1]))
+small, big = os.urandom(30_000), os.urandom(60_000)
+refs = bodies.put_many([(uuid.uuid4(), small)])
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
+for _ in range(5):
+    try:
+        bodies.put_many([(uuid.uuid4(), small[:100]), (uuid.uuid4(), big)])
+    except UnreachableError as error:
+        assert "File too large" in error.message, error.message
+    else:
+        sys.exit("it fitted")
+resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+refs += bodies.put_many([(uuid.uuid4(), big)])
+assert [bodies.get(ref) for ref in refs] == [small, big]
+assert [body.ref for body in bodies.iterate()] == refs
+print(len(list(Path(sys.argv[1]).glob("*/*.pack"))))
+"""
+
+
+def test_a_full_disk_keeps_nothing_of_a_batch_and_leaves_no_litter(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.stderr, ended.stdout) == ("", "2\n")
+
+
 def test_packs_are_private(tmp_path: Path) -> None:
     PackedBodyStore(tmp_path / "bodies").put_many(items_of(b"x"))
     pack = the_pack(tmp_path / "bodies")
