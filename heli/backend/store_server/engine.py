@@ -40,10 +40,12 @@ class EngineError(Exception):
 
     @classmethod
     def make(cls, code: int, text: str) -> "EngineError":
+        """One that this server raises itself, in ClickHouse's form."""
         return cls(code, f"Code: {code}. DB::Exception: {text}")
 
     @classmethod
     def of(cls, error: BaseException) -> "EngineError":
+        """What chDB raised; 1002 is ClickHouse's number for what has none."""
         text = str(error).strip()
         match = ERROR_CODE.search(text)
         return cls(int(match[1]) if match else 1002, text)
@@ -132,7 +134,10 @@ class Engine:
     def connection(self) -> "Connection":
         """This thread's connection."""
         found: Connection | None = getattr(self._local, "connection", None)
-        if found is None or found.is_spent:
+        if found is not None and found.is_spent:
+            found.close()
+            found = None
+        if found is None:
             name = f"heli {next(self._numbers)}"
             raw = self._module.connect(self._address)
             found = self._local.connection = Connection(raw, name, self._base_settings)
@@ -193,6 +198,9 @@ class Connection:
         except RuntimeError as error:
             self._retire()
             raise EngineError.of(error) from error
+
+    def close(self) -> None:
+        self._raw.close()
 
     def _one_statement(self, text: str) -> str:
         told = self._raw.classify_query(text)

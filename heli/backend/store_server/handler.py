@@ -50,7 +50,6 @@ class Handler:
     def __init__(self, engine: Engine, user: str, password: str) -> None:
         self._engine = engine
         self._credentials = f"{user}:{password}".encode()
-        self._user = user
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "query")
         self._inserts = ThreadPoolExecutor(INSERT_THREADS, "insert")
         self._waiting = 0
@@ -89,13 +88,10 @@ class Handler:
     def _check_identity(self, request: HttpRequest) -> None:
         given = _credentials(request)
         if given is None:
-            raise EngineError.make(194, f"{self._user}: Authentication failed: password is required."
-                " (REQUIRED_PASSWORD)"
-            )  # fmt: skip
+            raise EngineError.make(194, "Authentication failed: password is required. (REQUIRED_PASSWORD)")
         if not hmac.compare_digest(given, self._credentials):
-            raise EngineError.make(516, "Authentication failed: password is incorrect,"
-                " or there is no user with such name. (AUTHENTICATION_FAILED)"
-            )  # fmt: skip
+            reason = "password is incorrect, or there is no user with such name"
+            raise EngineError.make(516, f"Authentication failed: {reason}. (AUTHENTICATION_FAILED)")
 
     async def _run(self, request: HttpRequest, gone: asyncio.Event) -> HttpResponse:
         fields = dict(request.query)
