@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.batches import Batch
 from heli.proxy.spool.crash_points import reach
@@ -30,7 +31,7 @@ _PACE_S = 0.08
 """Small batches of one folder are this far apart, so that they become bigger."""
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-"""Retries are so close that a backend which is back is noticed within a second."""
+"""So that a backend which is back is noticed within a second, and one that is away is asked once in it."""
 _OPERATOR_PAUSE_S = 5.0
 _LOOK_FOR_FOLDERS_S = 1.0
 _STOP_PATIENCE_S = 8.0
@@ -116,11 +117,11 @@ class Shipper:
                 self._backend_is_up()
                 return answer
             self._backend_is_down(answer)
-            jitter = random.uniform(0.7, 1.0)  # noqa: S311
+            jitter = random.uniform(0.7, 1.4)  # noqa: S311
             longest = _OPERATOR_PAUSE_S if answer.verdict is Verdict.OPERATOR else _LONGEST_PAUSE_S
-            if self._stop.wait(min(pause, longest) * jitter):
+            if self._stop.wait(min(pause * jitter, longest)):
                 return None
-            pause = min(pause * 2, longest)
+            pause = min(pause * 2, longest * 2)
 
     def _backend_is_up(self) -> None:
         if not self.is_backend_up:
@@ -182,6 +183,8 @@ def main() -> int:
     except HeliError as error:
         print(f"heli: {error.message}; {error.hint}", file=sys.stderr)  # noqa: T201
         return error.exit_code
+    if os.getppid() != 1:  # Otherwise nobody started it who could leave it behind.
+        die_with_parent()
     level = logging.getLevelNamesMapping().get(loaded.settings.log_level.upper(), logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     return run_shipper(loaded)
