@@ -15,7 +15,7 @@ from typing import Self
 from tests.rel import probe
 from tests.rel.free_ports import find_free_ports
 
-READY_S = 30.0
+READY_S = 60.0
 PORTS = ("openai", "anthropic", "gateway", "log_api", "backend", "store")
 _PROBES = {
     "gateway": ("openai", "/healthcheck"),
