@@ -10,6 +10,7 @@ from heli.providers.encoding import arrival_us
 from heli.providers.failures import charges_nothing, read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.json_values import Json, encode_json
+from heli.providers.previews import word
 from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.reading import Reading, read_exchange
@@ -52,6 +53,8 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _COUNTED = frozenset({"chat", "completion", "response", "embedding"})
 """Operations whose tokens heli counts itself when nobody else did."""
 
+_MOST_USAGE = 64 * 1024
+
 
 def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -> Interpretation:
     """What can be read of an exchange. Never raises: where it fails, `interpret_error` says why.
@@ -76,24 +79,24 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
     counted = _Counted(exchange, reading, answer, conversation)
-    models = [model_override, answer.model, asked.model, reading.path_model]
+    models = [word(name) for name in (model_override, answer.model, asked.model, reading.path_model)]
     if reading.provider == "BEDROCK":
-        models.insert(1, reading.path_model)  # it names the region too, which has its price
+        models.insert(1, models[-1])  # it names the region too, which has its price
     return Interpretation(
         provider=reading.provider,
         operation=format.operation,
-        request_model=asked.model,
-        response_model=answer.model,
-        path_model=reading.path_model,
+        request_model=word(asked.model),
+        response_model=word(answer.model),
+        path_model=word(reading.path_model),
         is_streaming=asked.is_streaming or reading.stream is not None,
         usage=counted.usage,
-        provider_usage=encode_json(answer.provider_usage) if answer.provider_usage is not None else "",
+        provider_usage=_usage_text(answer.provider_usage, reading),
         cost=_price(exchange, prices, reading, answer, counted, models),
-        finish_reason=answer.finish_reason,
+        finish_reason=word(answer.finish_reason),
         error_class=error_class,
         error_message=error_message,
-        provider_request_id=reading.headers.request_id or answer.reply_id,
-        service_tier=answer.service_tier or reading.headers.service_tier,
+        provider_request_id=word(reading.headers.request_id or answer.reply_id),
+        service_tier=word(answer.service_tier or reading.headers.service_tier),
         rate_limits=reading.headers.rate_limits,
         request_preview=previews.request_preview(conversation),
         response_preview=previews.response_preview(conversation),
@@ -101,9 +104,17 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         response_text=previews.response_text(conversation),
         tool_calls=previews.tool_names(conversation),
         time_to_first_token_us=_first_token_us(exchange, reading),
-        body_user=asked.user,
+        body_user=word(asked.user),
         interpret_error="; ".join(reading.troubles),
     )
+
+
+def _usage_text(usage: Json, reading: Reading) -> str:
+    text = "" if usage is None else encode_json(usage)
+    if len(text) > _MOST_USAGE:
+        reading.troubles.append("the usage object is too large to keep")
+        return ""
+    return text
 
 
 class _Counted:
@@ -174,8 +185,8 @@ def _price(
         models,
         counted.usage,
         when,
-        tier=answer.service_tier or reading.headers.service_tier,
-        speed=answer.speed,
+        tier=word(answer.service_tier or reading.headers.service_tier),
+        speed=word(answer.speed),
         estimated=estimated,
         factor=answer.price_factor,
         reported_usd=answer.reported_cost_usd,

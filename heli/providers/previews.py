@@ -1,11 +1,14 @@
 """A conversation in a line or in plain text: what lists show and what search looks in."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 
 PREVIEW_CHARACTERS = 300
 TEXT_BYTES = 16 * 1024
+WORD_CHARACTERS = 256
+_MOST_TOOL_CALLS = 1000
 _LOOK_AHEAD = 4
 """Of text that is mostly blanks, this many times the length of a preview is looked at."""
 
@@ -18,9 +21,16 @@ _NAMES = {PartKind.IMAGE: "[image]", PartKind.AUDIO: "[audio]", PartKind.FILE: "
 
 def one_line(text: str, limit: int = PREVIEW_CHARACTERS) -> str:
     """At most `limit` characters on one line, runs of blanks as one."""
-    text = text[: limit * _LOOK_AHEAD].translate(_CONTROLS)
+    text = text[: limit * _LOOK_AHEAD]
+    if not text.isprintable():  # mostly it is, and looking is much quicker than replacing
+        text = text.translate(_CONTROLS)
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def word(text: str) -> str:
+    """A name from outside: whole where it is one, cut and cleaned where somebody plays tricks."""
+    return text if len(text) <= WORD_CHARACTERS and text.isprintable() else one_line(text, WORD_CHARACTERS)
 
 
 def request_preview(conversation: Conversation) -> str:
@@ -92,8 +102,9 @@ def _newest(messages: Sequence[Message]) -> str:
         if left <= 0:
             break
     joined = "\n".join(reversed(texts))
-    encoded = joined.encode("utf-8", "replace")
-    return joined if len(encoded) <= TEXT_BYTES else encoded[-TEXT_BYTES:].decode("utf-8", "ignore")
+    if joined.isascii() and len(joined) <= TEXT_BYTES:
+        return joined
+    return joined.encode("utf-8", "replace")[-TEXT_BYTES:].decode("utf-8", "ignore")
 
 
 def _backwards(messages: Sequence[Message]) -> Iterable[Part]:
@@ -104,10 +115,7 @@ def _backwards(messages: Sequence[Message]) -> Iterable[Part]:
 
 
 def tool_names(conversation: Conversation) -> list[str]:
-    """The tools that the reply calls, in order."""
-    return [
-        part.name
-        for message in conversation.reply
-        for part in message.parts
-        if part.kind is PartKind.TOOL_CALL
-    ]
+    """The tools that the reply calls, in order; at most a thousand."""
+    parts = (part for message in conversation.reply for part in message.parts)
+    calls = (word(part.name) for part in parts if part.kind is PartKind.TOOL_CALL)
+    return list(itertools.islice(calls, _MOST_TOOL_CALLS))

@@ -156,6 +156,22 @@ def test_the_override_of_the_caller_decides_the_price(prices: PriceBook) -> None
     assert str(found.cost.total_usd.normalize() if found.cost.total_usd else None) == "0.15"
 
 
+def test_names_from_outside_are_cut_and_cleaned(prices: PriceBook) -> None:
+    calls = [{"function": {"name": f"\x1b[2J{n}"}} for n in range(3_000)]
+    reply = {
+        "model": "m\nodel" * 9_000,
+        "choices": [{"message": {"tool_calls": calls}}],
+        "usage": "x" * 99_999,
+    }
+
+    found = interpret(an_exchange({"model": "\x07bell", "user": "u" * 5_000}, reply), prices)
+
+    assert (len(found.response_model), len(found.body_user), len(found.tool_calls)) == (256, 256, 1000)
+    assert found.request_model == "bell"
+    assert found.tool_calls[0] == "[2J0"
+    assert (found.provider_usage, found.interpret_error) == ("", "the usage object is too large to keep")
+
+
 def test_a_bug_of_ours_loses_no_record() -> None:
     class BrokenBook(PriceBook):
         def price(self, *arguments: Any, **options: Any) -> Any:
