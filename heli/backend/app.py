@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 from fastapi import FastAPI
@@ -23,14 +25,16 @@ from heli.backend.live import LiveHub
 from heli.backend.queries.costs import spend_report
 from heli.backend.readiness import Readiness
 from heli.backend.stores.packed_bodies import PackedBodyStore
-from heli.backend.stores.relational import Database, open_database
-from heli.backend.stores.request_log import RequestLog, open_request_log
+from heli.backend.stores.request_log import open_request_log
 from heli.providers import PriceBook, peek
 from heli.schema.errors import HeliError
 from heli.schema.exchange import Exchange
 from heli.schema.live import LiveCall
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
+
+if TYPE_CHECKING:
+    from heli.backend.stores.relational import Database
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 """Of an API call; Helicone's limit."""
@@ -46,7 +50,7 @@ decimals."""
 def make_parts(loaded: Loaded) -> Parts:
     """All that the settings name, connected to nothing yet. Raises `UsageError` for a bad price file."""
     settings, paths = loaded.settings, loaded.paths
-    log, database = open_request_log(loaded), open_database(loaded)
+    log = open_request_log(loaded)
     override = settings.prices.override_file
     prices = PriceBook.load(paths.prices_file if not override else paths.config.joinpath(override))
     bodies = PackedBodyStore(paths.bodies)
@@ -54,20 +58,23 @@ def make_parts(loaded: Loaded) -> Parts:
     max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
     hub, metrics = LiveHub(look), Metrics()
     door = IngestDoor(Pipeline(log, bodies, prices), hub, token, max_bytes, metrics.count_batch)
-    readiness = make_readiness(log, database)
-    return Parts(log=log, bodies=bodies, hub=hub, door=door, readiness=readiness, metrics=metrics)
+    readiness = Readiness("request log", log.migrate, log.ping)
+    accounts = watch_accounts(loaded)
+    return Parts(
+        log=log, bodies=bodies, hub=hub, door=door, readiness=readiness, accounts=accounts, metrics=metrics
+    )
 
 
-def make_readiness(log: RequestLog, database: Database) -> Readiness:
-    def prepare() -> None:
-        database.migrate()
-        log.migrate()
+def watch_accounts(loaded: Loaded) -> Readiness:
+    """Ingest does not wait for the database of accounts: it is even loaded only when everything else runs."""
 
-    def check() -> None:
-        database.ping()
-        log.ping()
+    @functools.cache
+    def database() -> "Database":
+        from heli.backend.stores.relational import open_database
 
-    return Readiness(prepare, check)
+        return open_database(loaded)
+
+    return Readiness("accounts database", lambda: database().migrate(), lambda: database().ping())
 
 
 def watch(parts: Parts) -> None:
@@ -76,7 +83,7 @@ def watch(parts: Parts) -> None:
     parts.metrics.watch(
         "heli_calls_in_flight", "Calls that began and did not end", lambda: parts.hub.in_flight
     )
-    parts.metrics.watch("heli_ready", "1 when the stores answer", lambda: parts.readiness.is_ready)
+    parts.metrics.watch("heli_ready", "1 when the stores answer", lambda: parts.is_ready)
 
 
 def look(exchange: Exchange, told: LiveCall) -> LiveCall:
@@ -99,7 +106,12 @@ def make_app(parts: Parts) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with parts.readiness.running(), parts.hub.running(), keep_spent(parts):
+        async with (
+            parts.readiness.running(),
+            parts.accounts.running(),
+            parts.hub.running(),
+            keep_spent(parts),
+        ):
             yield
         await asyncio.to_thread(parts.door.close)
 

@@ -90,7 +90,8 @@ def make_test_parts(
         "bodies": bodies,
         "hub": hub,
         "door": IngestDoor(pipeline, hub, TOKEN, 4_000_000, metrics.count_batch),
-        "readiness": Readiness(log.migrate, log.ping),
+        "readiness": Readiness("request log", log.migrate, log.ping),
+        "accounts": Readiness("accounts database", lambda: None, lambda: None),
         "metrics": metrics,
         "organisation": organisation,
     }

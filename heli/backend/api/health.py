@@ -12,6 +12,8 @@ from heli.backend.api.parts import Here
 
 router = APIRouter(tags=["Health"])
 
+PATIENCE_S = 2.0
+
 
 class Status(msgspec.Struct, frozen=True):
     """`ok`."""
@@ -32,8 +34,8 @@ async def healthcheck() -> Response:
 )
 async def readyz(here: Here) -> Response:
     """Asks the stores now."""
-    await asyncio.shield(here.readiness.look())
-    if (trouble := here.readiness.trouble) is None:
+    await asyncio.gather(here.readiness.look(PATIENCE_S), here.accounts.look(PATIENCE_S))
+    if (trouble := here.readiness.trouble or here.accounts.trouble) is None:
         return Json(Status("ok"))
     answer = error_answer(trouble)
     answer.status_code = 503

@@ -26,8 +26,14 @@ class Parts:
     hub: LiveHub
     door: IngestDoor
     readiness: Readiness
+    """Of the request log, without which nothing goes in or out."""
+    accounts: Readiness
     metrics: Metrics
     organisation: UUID = LOCAL_ORGANISATION
+
+    @property
+    def is_ready(self) -> bool:
+        return self.readiness.is_ready and self.accounts.is_ready
 
     def scope(self, node: Node = "all") -> Scope:
         """The caller's rows that the filter lets through."""
