@@ -166,7 +166,9 @@ class Connection(asyncio.Protocol):
         lines += [f"Content-Length: {len(response.body)}"]
         lines += ["Connection: Keep-Alive\r\nKeep-Alive: timeout=60" if keep_alive else "Connection: close"]
         # Head and body in one write: two small packets would wait for each other for 40 ms.
-        self._transport.writelines([("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), response.body])
+        # Never an empty part: asyncio would try to send it for ever.
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        self._transport.writelines([head, response.body] if response.body else [head])
         if not keep_alive:
             self._transport.close()
 

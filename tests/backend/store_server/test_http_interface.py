@@ -4,11 +4,13 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -333,6 +335,37 @@ def test_what_is_too_long_or_no_http_is_refused(store: RunningStore, sent: bytes
         except ConnectionError:
             told = b"HTTP/1.1 " + status
     assert told.startswith(b"HTTP/1.1 " + status)
+
+
+def test_after_an_empty_answer_it_rests_and_lets_the_connection_go(store: RunningStore) -> None:
+    assert store.process is not None
+    resources = resources_of(store.process.pid)
+    ask(store, "SET max_threads = 1")
+    open_files = resources()[0]
+
+    for _ in range(20):
+        assert ask(store, "SET max_threads = 1")[2] == b""
+    wait_until(lambda: resources()[0] <= open_files)
+
+    with socket.create_connection(("127.0.0.1", store.port), timeout=10) as kept:
+        head = f"X-ClickHouse-User: heli\r\nX-ClickHouse-Key: {store.password}\r\n"
+        kept.sendall(f"POST /?query=SET+max_threads=1 HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n".encode())
+        assert kept.recv(65_536).startswith(b"HTTP/1.1 200")
+        before = resources()[1]
+        time.sleep(1)
+        assert resources()[1] - before < 0.5
+
+
+def resources_of(process_id: int) -> Callable[[], tuple[int, float]]:
+    """Tells `(open files, seconds of processor time)` of a process."""
+    folder = Path(f"/proc/{process_id}")
+
+    def tell() -> tuple[int, float]:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        return len(list((folder / "fd").iterdir())), ticks / os.sysconf("SC_CLK_TCK")
+
+    return tell
 
 
 # Side by side.
