@@ -31,9 +31,6 @@ COMMANDS: dict[str, Command] = {
 }
 """In the order in which help lists them."""
 
-SHORT_NAMES = {"version": "--version"}
-"""What people also type, and what they mean by it."""
-
 
 def suggest(word: str, known: list[str]) -> str:
     """`; did you mean …?` when a word is close to a known one, else nothing."""

@@ -55,7 +55,7 @@ def told(base_url: str) -> Iterator[None]:
         raise UsageError(f"backend.url is not a URL: {base_url!r} ({error})", "see `heli config`") from error
     except httpx.TransportError as error:
         raise UnreachableError(
-            f"the connection to the backend at {base_url} broke: {error or type(error).__name__}",
+            f"the connection to the backend at {base_url} broke",
             "try again; `heli status` tells how it is",
         ) from error
 

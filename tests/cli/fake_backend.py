@@ -1,13 +1,9 @@
-"""A small backend that answers as the REST contract says, with requests and live events that a test gives it.
-
-As a script it plays a short scene for a person or a terminal test: fake_backend.py PORT
-"""
+"""A small backend that answers as the REST contract says, with requests and events that a test gives it."""
 
 import contextlib
 import datetime
 import http.server
 import queue
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -208,35 +204,3 @@ def streaming(call: LiveCall) -> LiveEvent:
 
 def finished(request: Request) -> LiveEvent:
     return LiveEvent(kind=LiveKind.FINISHED, request=request)
-
-
-def main() -> None:
-    """Play what it is told on stdin: `start 2`, `stream 2 240 words`, `finish 2`, `hang up`."""
-    backend = FakeBackend(int(sys.argv[1]))
-    backend.requests = [a_request(1)]
-    backend.greeting = [LiveTotals(in_flight=0, today_cost_usd=Decimal("4.21"))]
-    print("ready", flush=True)
-    for words in map(str.split, sys.stdin):
-        match words:
-            case ["start", number]:
-                backend.tell(started(a_call(int(number))))
-            case ["stream", number, tokens, *text]:
-                preview = " ".join(text)
-                backend.tell(
-                    streaming(
-                        a_call(int(number), output_tokens_estimate=int(tokens), preview=preview, status=200)
-                    )
-                )
-            case ["finish", number]:
-                request = a_request(int(number), model="claude-sonnet-4-5")
-                backend.requests.append(request)
-                backend.tell(finished(request))
-            case ["miss", number]:
-                now = datetime.datetime.now(datetime.UTC)
-                backend.requests.append(a_request(int(number), created_at=now, ended_at=now))
-            case ["hang", "up"]:
-                backend.hang_up()
-
-
-if __name__ == "__main__":
-    main()

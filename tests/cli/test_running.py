@@ -1,5 +1,6 @@
 """`heli up`, `down` and `status` as commands; the processes themselves are in supervisor/."""
 
+import errno
 import json
 import os
 import socket
@@ -186,3 +187,21 @@ def test_logs_are_private_and_bounded(tmp_path):
     assert {one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {0o600}
     assert last_complaint(file) == ("no", "try")
     assert last_complaint(tmp_path / "gateway.log.1") == ("", "")
+
+
+def test_a_full_disk_does_not_keep_a_process_from_running(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    file, descriptor = open_log(tmp_path, "gateway")
+    os.write(descriptor, b"x" * 200)
+    monkeypatch.setattr("shutil.copyfile", full)
+    bound(file, max_bytes=100)
+    os.close(descriptor)
+    assert file.stat().st_size == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["gateway.log"]
+
+    monkeypatch.setattr("heli.cli.supervisor.log_file.make_private", full)
+    _, descriptor = open_log(tmp_path, "store")
+    assert os.write(descriptor, b"goes nowhere") == 12
+    os.close(descriptor)

@@ -12,10 +12,17 @@ KEPT = 2
 
 
 def open_log(folder: Path, name: str) -> tuple[Path, int]:
-    """The log of a process that starts, as a path and a descriptor to append to."""
-    file = make_private(folder) / f"{name}.log"
-    bound(file, MAX_BYTES // 2)
-    return file, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    """The log of a process that starts, as a path and a descriptor to append to.
+
+    Where the disk has no room for it the process does without: it must run all the same.
+    """
+    file = folder / f"{name}.log"
+    try:
+        make_private(folder)
+        bound(file, MAX_BYTES // 2)
+        return file, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        return file, os.open(os.devnull, os.O_WRONLY)
 
 
 def bound(file: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -30,8 +37,11 @@ def bound(file: Path, max_bytes: int = MAX_BYTES) -> None:
         if older.exists():
             older.replace(file.with_name(f"{file.name}.{number}"))
     first = file.with_name(f"{file.name}.1")
-    shutil.copyfile(file, first)
-    first.chmod(0o600)
+    try:
+        shutil.copyfile(file, first)
+        first.chmod(0o600)
+    except OSError:  # No room for a copy: all the more reason to cut.
+        first.unlink(missing_ok=True)
     os.truncate(file, 0)
 
 
@@ -47,6 +57,8 @@ def last_complaint(file: Path) -> tuple[str, str]:
 
 
 def _tail(file: Path, max_bytes: int = 16_384) -> str:
+    if not file.exists():
+        return ""
     with file.open("rb") as stream:
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - max_bytes))
         return stream.read().decode(errors="replace")

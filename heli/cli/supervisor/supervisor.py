@@ -48,7 +48,7 @@ class Supervisor:
         tasks = [asyncio.create_task(child.supervise()) for child in self.children]
         tasks.append(asyncio.create_task(self._bound_logs()))
         try:
-            await self._stop.wait()
+            await self._wait(tasks)
             for child in self.children:
                 await child.stop()
         finally:
@@ -56,6 +56,12 @@ class Supervisor:
         if self._failure:
             raise self._failure.as_error()
         return ExitCode.OK
+
+    async def _wait(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Until asked to stop, or until the supervision of a child has failed, which `_finish` raises."""
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
 
     def stop(self) -> None:
         """Drain; kill when asked a second time."""
@@ -72,11 +78,17 @@ class Supervisor:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Died) and self._is_hopeless(event):
             return
-        self._report(event)
+        with contextlib.suppress(OSError):  # A full disk must not end what it merely describes.
+            self._claim.write()
+        self._tell(event)
         if isinstance(event, Ready) and not self._all_ready and all(c.was_ready for c in self.children):
             self._all_ready = True
-            self._report(AllReady(time.monotonic() - self._started))
-        self._claim.write()
+            self._tell(AllReady(time.monotonic() - self._started))
+
+    def _tell(self, event: Event) -> None:
+        """To who listens; nobody need listen for the processes to run on."""
+        with contextlib.suppress(OSError):
+            self._report(event)
 
     def _is_hopeless(self, event: Died) -> bool:
         child = next(child for child in self.children if child.service.name == event.name)

@@ -229,3 +229,20 @@ def test_what_children_say_goes_to_a_private_file(start, a_service, tmp_path):
     log = tmp_path / "logs" / "one.log"
     assert "the moon is full" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_needs_to_listen(start, a_service, tmp_path):
+    service = a_service()
+    up = start(service)
+    pid = up.until(Started).pid
+    up.until(AllReady)
+    up.process.stdout.close()
+
+    os.kill(pid, signal.SIGKILL)
+
+    deadline = time.monotonic() + LIMIT_S
+    while len(lives(tmp_path, "one")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    up.process.terminate()
+    assert up.process.wait(LIMIT_S) == ExitCode.OK
