@@ -103,6 +103,8 @@ class Shipper:
         for id, reason in answer.rejected:
             if exchange := batch.find(id):
                 bury(self._dead_letters, backlog.worker, exchange, reason)
+            else:
+                log.error("the backend rejected %s, which it was not sent: %s", id, reason)
         backlog.acknowledge(batch)
 
     def _send_until_taken(self, batch: Batch) -> Answer | None:

@@ -99,7 +99,8 @@ class Spool:
         """Take a record to the disk with the next group; `False` when it was dropped, which is counted.
 
         `body_bytes` says how much of it is bodies. When a piece of a call was dropped, its later pieces are
-        too, and its end is told without bodies, so that what is kept of a body never has a hole.
+        too, and its end is told without bodies, so that what is kept of a body never has a hole. A call whose
+        beginning was dropped was not told at all: tell it again, or as a whole.
         """
         if self._holes and not (record := self._holes.mend(record)):
             return self._drop(record, body_bytes)
