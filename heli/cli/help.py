@@ -27,7 +27,7 @@ MEANINGS = {
 
 def help_on(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND|exit-codes|filters]", help="What to explain.")
+        list[str] | None, typer.Argument(metavar="COMMAND|exit-codes|filters", help="What to explain.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The tree of all commands, for programs.")] = False,
 ) -> int:

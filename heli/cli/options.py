@@ -15,7 +15,7 @@ def _wish_color(color: Color | None) -> Color | None:
 
 ColorOption = Annotated[
     Color | None,
-    typer.Option("--color", help="When to use colours.", callback=_wish_color, show_default="auto"),
+    typer.Option("--color", help="When to use colours; auto heeds NO_COLOR.", callback=_wish_color),
 ]
 OutputOption = Annotated[
     str | None,
@@ -43,7 +43,5 @@ UntilOption = Annotated[
 ]
 FilterArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[FILTER]...", help="model:gpt-4o* status>=400 cost>0.01 …; see `heli help filters`."
-    ),
+    typer.Argument(metavar="FILTER", help="model:gpt-4o* status>=400 cost>0.01 …; see `heli help filters`."),
 ]

@@ -9,7 +9,16 @@ from heli.cli.supervisor.process_file import ProcessFile
 from heli.cli.supervisor.services import ports_of
 from heli.schema.settings import Loaded, load_settings
 
-app = make_app(help="Run one process alone, in the foreground: how heli is deployed on many machines.")
+HELP = """Run one process alone, in the foreground: how heli is deployed on many machines.
+
+\b
+Examples:
+  heli serve gateway --workers 4
+  HELI_STORE__URL=http://heli:secret@clickhouse:8123/heli heli serve backend
+
+SIGTERM drains it. On one machine `heli up` runs them all.
+"""
+app = make_app(help=HELP)
 
 
 @app.command()
@@ -18,7 +27,7 @@ def gateway(
         int | None, typer.Option("--workers", min=1, max=256, help="Processes that share the ports.")
     ] = None,
 ) -> int:
-    """The data plane: passes calls on to the providers and keeps a copy of each.
+    """The data plane: passes calls on and keeps a copy of each.
 
     \b
     Examples:
@@ -53,13 +62,14 @@ def backend() -> int:
 
 @app.command()
 def store() -> int:
-    """The embedded request log: the ClickHouse engine behind ClickHouse's HTTP interface.
+    """The embedded request log, a ClickHouse engine.
 
     \b
     Example:
       heli serve store
 
-    Not needed where `store.url` names a ClickHouse server.
+    It speaks ClickHouse's HTTP interface, on loopback only. Not needed where `store.url` names a
+    ClickHouse server.
     """
     from heli.backend.store_server import run_store
 

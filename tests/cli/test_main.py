@@ -86,8 +86,7 @@ def test_every_command_explains_itself_with_an_example(heli, name):
 
     assert (ran.code, ran.err) == (ExitCode.OK, "")
     assert f"heli {name}" in ran.out
-    if name != "serve":
-        assert "Example" in ran.out
+    assert "Example" in ran.out
 
 
 def test_the_version(heli):
