@@ -19,6 +19,7 @@ from heli.backend.api.answers import describe
 from heli.backend.api.guard import Guard
 from heli.backend.api.metrics import Metrics
 from heli.backend.api.parts import Parts
+from heli.backend.ingest.attribution import read_attribution
 from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
@@ -89,15 +90,18 @@ def watch(parts: Parts) -> None:
 def look(exchange: Exchange, told: LiveCall) -> LiveCall:
     """What can be told of a call in flight."""
     seen = peek(exchange)
+    said = read_attribution(exchange.request_headers)
     first_us = exchange.first_byte_us
     return msgspec.structs.replace(
         told,
         provider=seen.provider,
-        model=seen.model,
+        model=said.model_override or seen.model,
+        session_id=said.session_id,
+        session_path=said.session_path,
         status=exchange.response_status,
         time_to_first_token_ms=None if first_us is None else first_us / 1000,
         output_tokens_estimate=seen.output_tokens_estimate,
-        preview=seen.text,
+        preview="" if said.omit_request or said.omit_response else seen.text,
     )
 
 
@@ -164,7 +168,7 @@ class Timed:
 
 @contextlib.asynccontextmanager
 async def keep_spent(parts: Parts) -> AsyncIterator[None]:
-    """Correct the live feed's sum of today by the log's, now and then, while somebody listens."""
+    """Begin the live feed's sum of today with the log's, and correct it now and then."""
     task = asyncio.create_task(_keep_spent(parts))
     try:
         yield
@@ -178,10 +182,10 @@ async def _keep_spent(parts: Parts) -> None:
     while True:
         was_ready = parts.readiness.is_ready
         if was_ready:
-            spent = parts.hub.spent
-            since, additions = spent.since, spent.additions
+            since = parts.hub.spent.since
             with contextlib.suppress(HeliError):
-                spent.correct(await asyncio.to_thread(_spent_since, parts, since), since, additions)
+                known = await parts.door.between_batches(functools.partial(_spent_since, parts, since))
+                parts.hub.spent.correct(known, since)
         await asyncio.sleep(SPENT_REFRESH_S if was_ready else 0.25)
 
 

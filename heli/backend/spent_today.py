@@ -22,8 +22,6 @@ class SpentToday:
         self._now = now
         self._midnight = self._last_midnight()
         self._cost_usd = Decimal(0)
-        self.additions = 0
-        """Tells whether something was added while the store was asked."""
 
     @property
     def cost_usd(self) -> Decimal:
@@ -39,15 +37,14 @@ class SpentToday:
     def add(self, requests: Sequence[Request]) -> None:
         """Requests that were just stored."""
         self._roll()
-        self.additions += 1
         for request in requests:
             if request.cost_usd is not None and request.created_at >= self._midnight:
                 self._cost_usd = _EXACT.add(self._cost_usd, request.cost_usd)
 
-    def correct(self, cost_usd: Decimal, since: datetime.datetime, additions: int) -> None:
-        """Take over the store's sum, if it is still today's and nothing was added since it was asked for."""
+    def correct(self, cost_usd: Decimal, since: datetime.datetime) -> None:
+        """Take over the sum that the store gives, which must hold all that was added, if it is today's."""
         self._roll()
-        if since == self._midnight and additions == self.additions:
+        if since == self._midnight:
             self._cost_usd = cost_usd
 
     def _roll(self) -> None:

@@ -46,6 +46,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HeliError)
     async def on_heli_error(request: Request, error: HeliError) -> Response:
+        if error.status == 500:
+            logger.error("%s %s: %s", request.method, request.url.path, error.message)
         return error_answer(error, _is_helicone(request))
 
     @app.exception_handler(RequestValidationError)

@@ -56,6 +56,10 @@ class IngestDoor:
         self._observe(len(body), time.perf_counter() - began, ingested.answer)
         return ingested.answer
 
+    async def between_batches[T](self, work: Callable[[], T]) -> T:
+        """Run something in the ingest thread: what it finds in the log is just what the hub was told."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     def take_live(self, body: bytes) -> None:
         """Records of calls in flight, for the live feed only."""
         self._hub.consume(decode_live(body, self.max_bytes))

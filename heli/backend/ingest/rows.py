@@ -129,6 +129,6 @@ def _ms(microseconds: int | None) -> float | None:
 def _omitted(exchange: Exchange, told: Attribution) -> str:
     if exchange.bodies_dropped:
         return "dropped"
-    return ",".join(
-        name for name, omits in (("request", told.omit_request), ("response", told.omit_response)) if omits
-    )
+    if told.omit_request:
+        return "request,response" if told.omit_response else "request"
+    return "response" if told.omit_response else ""

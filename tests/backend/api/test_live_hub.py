@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from heli.backend import live, live_calls
+from heli.backend import app, live, live_calls
 from heli.backend.live import LiveHub, Subscription
 from heli.backend.live_calls import CallsInFlight
 from heli.backend.spent_today import SpentToday, machine_time
 from heli.schema.exchange import Closed, Direction, Exchange, Grown, Opened, Outcome
 from heli.schema.live import LiveCall, LiveEvent, LiveKind
 from heli.schema.request import Request
-from tests.backend.backend_builders import an_exchange
+from tests.backend.backend_builders import an_answer, an_exchange
 from tests.backend.stores.running_store import a_request
 
 
@@ -208,17 +208,33 @@ def test_todays_cost_is_exact_and_ends_at_midnight() -> None:
     assert spent.cost_usd == 0
 
 
-def test_the_logs_sum_counts_unless_something_was_added_meanwhile() -> None:
+def test_the_logs_sum_is_taken_over_on_its_own_day_only() -> None:
     now = Now()
     spent = SpentToday(now)
-    since, additions = spent.since, spent.additions
-
+    yesterday = spent.since
     spent.add([a_request(created_at=now.at, cost_usd=Decimal(1))])
-    spent.correct(Decimal(7), since, additions)
-    assert spent.cost_usd == 1
-    spent.correct(Decimal(7), since, spent.additions)
 
+    spent.correct(Decimal(7), spent.since)
     assert spent.cost_usd == 7
+    now.at += datetime.timedelta(days=1)
+    spent.correct(Decimal(9), yesterday)
+
+    assert spent.cost_usd == 0
+
+
+@pytest.mark.parametrize(("omits", "preview"), [((), "Hi"), (("Request",), ""), (("Response",), "")])
+def test_a_call_in_flight_is_told_as_far_as_its_caller_allows(omits: tuple[str, ...], preview: str) -> None:
+    headers = [(b"Helicone-Session-Id", b"s"), (b"Helicone-Session-Path", b"/a")]
+    exchange = an_exchange(
+        headers=[*headers, *((f"Helicone-Omit-{side}".encode(), b"true") for side in omits)],
+        response_body=an_answer("Hi"),
+    )
+    nothing = LiveCall(id=exchange.request_id, created_at=machine_time())
+
+    call = app.look(exchange, nothing)
+
+    assert (call.provider, call.model, call.status) == ("OPENAI", "gpt-4o-mini-2024-07-18", 200)
+    assert (call.session_id, call.session_path, call.preview) == ("s", "/a", preview)
 
 
 def test_a_finished_event_needs_no_listener() -> None:
