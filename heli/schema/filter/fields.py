@@ -35,7 +35,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: Kind
     columns: tuple[str, ...]
-    """Fields of the table `request_response_rmt`; with several, one of them must fit."""
+    """Fields of the table `request_response_rmt`; with several, one of them must fit, or all be empty."""
     description: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -69,7 +69,13 @@ def _field(
 
 
 FIELDS: tuple[Field, ...] = (
-    _field("model", Kind.TEXT, "model", "the model that answered", "model:gpt-4o*"),
+    _field(
+        "model",
+        Kind.TEXT,
+        "model request_model",
+        "the model that was asked for, or that answered",
+        "model:gpt-4o*",
+    ),
     _field(
         "provider", Kind.TEXT, "provider", "who served the call", "provider:anthropic,openai", case="upper"
     ),

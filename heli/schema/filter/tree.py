@@ -88,7 +88,8 @@ class _Compiler:
             )
         match field.kind:
             case Kind.TEXT:
-                return _compare_text(field.columns[0], value, field.case)
+                compared = [_compare_text(column, value, field.case) for column in field.columns]
+                return _join("and" if value.parts == ("",) else "or", compared)
             case Kind.SEARCH:
                 return _any_contains(field.columns, value)
             case Kind.LIST:
