@@ -134,6 +134,7 @@ class Backlog:
 
     def _delete_segments(self) -> None:
         acknowledged = self.ledger.state.acknowledged
+        is_all_acknowledged = self._calls.release(acknowledged)
         held: list[Segment] = []
         for segment in self._reader.segments:
             if segment.number > self._ended or Position(segment.number, SEGMENT_END) > acknowledged:
@@ -147,7 +148,7 @@ class Backlog:
             self._disk.unlink(segment.file)
             reach("backlog.after_unlink")
         self._reader.refresh(look_for_writer=False)
-        for segment in held[:-_HELD_SEGMENTS]:
+        for segment in held[: len(held) - _HELD_SEGMENTS] if is_all_acknowledged else ():
             self._make_small(segment)
 
     def _make_small(self, segment: Segment) -> None:

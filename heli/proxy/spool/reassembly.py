@@ -1,7 +1,7 @@
 """From frames to exchanges. Of calls in flight only the places of their pieces are kept in memory."""
 
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -83,11 +83,13 @@ class Reassembler:
 
     def __init__(self, pieces: PieceReader) -> None:
         self.held: Counter[int] = Counter()
-        """How many pieces of calls in flight a segment holds, by its number."""
+        """How many pieces a segment holds, by its number, of calls whose exchange is not acknowledged."""
         self.unreadable = 0
         """Records without a beginning, or of a kind that this release does not know."""
         self._pieces = pieces
         self._calls: dict[bytes, _OpenCall] = {}
+        self._told: deque[tuple[Position, _OpenCall]] = deque()
+        """Calls that have ended, and where, until that place is acknowledged."""
         self._sequences: dict[bytes, Sequences] = {}
 
     @property
@@ -101,7 +103,7 @@ class Reassembler:
             return None
         position = Position(segment.number, frame.end)
         if frame.payload.startswith(TOMBSTONE):
-            call = self._pop(frame.payload[1:])
+            call = self._pop(frame.payload[1:], position)
             return (
                 self._interrupt(frame.payload[1:], call, position, END_DROPPED)
                 if call and is_wanted
@@ -115,7 +117,7 @@ class Reassembler:
         if isinstance(glance, _Whole):
             return Finished(_read_head(glance.exchange).id, glance.exchange, position) if is_wanted else None
         if isinstance(glance, _Closed):
-            call = self._pop(glance.exchange.id)
+            call = self._pop(glance.exchange.id, position)
             return self._close(frame, call, position) if is_wanted else None
         self._add(glance.id if isinstance(glance, _Grown) else glance.exchange.id, segment, frame)
         return None
@@ -125,13 +127,21 @@ class Reassembler:
         left = [(call.first_sequence, id, call) for id, call in self._calls.items()]
         for first, id, call in sorted(left, key=lambda each: each[0]):
             if call.incarnation == segment.incarnation:
-                self._pop(id)
                 position = Position(segment.number, INTERRUPTED_OFFSET + first)
+                self._pop(id, position)
                 finished = self._interrupt(id, call, position, INTERRUPTED) if position > after else None
                 if finished is not None:
                     yield finished
         if sequences := self._sequences.pop(segment.incarnation, None):
             self.unreadable += sequences.lost
+
+    def release(self, acknowledged: Position) -> bool:
+        """Need the pieces no more of calls that ended before; whether none are left that ended later."""
+        while self._told and self._told[0][0] <= acknowledged:
+            _, call = self._told.popleft()
+            for _, number, _ in call:
+                self.held[number] -= 1
+        return not self._told
 
     def pieces_in(self, number: int) -> list[int]:
         """The offsets, ascending, of the pieces of calls in flight in a segment."""
@@ -152,10 +162,11 @@ class Reassembler:
         call.places.extend((frame.sequence, segment.number, frame.offset))
         self.held[segment.number] += 1
 
-    def _pop(self, id: bytes) -> _OpenCall | None:
+    def _pop(self, id: bytes, position: Position) -> _OpenCall | None:
+        """The call is in flight no more. Its pieces are needed until it is acknowledged."""
         call = self._calls.pop(id, None)
-        for _, number, _ in call or ():
-            self.held[number] -= 1
+        if call is not None:
+            self._told.append((position, call))
         return call
 
     def _close(self, frame: Frame, call: _OpenCall | None, position: Position) -> Finished:

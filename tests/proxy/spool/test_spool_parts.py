@@ -178,6 +178,32 @@ def test_a_compacted_segment_holds_the_pieces_of_calls_in_flight_only(tmp_path: 
     spool.close()
 
 
+def test_a_call_that_is_told_but_not_acknowledged_keeps_its_pieces(tmp_path: Path) -> None:
+    writer = GroupWriter(tmp_path, 1000, REAL)
+    writer.add([an_opened(0), *[a_whole(number) for number in range(1, 12)]])
+    writer.add([a_closed(0, request_body_bytes=10, response_body_bytes=0)])
+    writer.flush()
+    writer.close()
+    backlog = Backlog(tmp_path)
+    batch = backlog.gather()
+    assert batch is not None
+    first, second = batch.halves()
+    backlog.plan(first)
+    backlog.acknowledge(first)
+    backlog.close()
+
+    backlog = Backlog(tmp_path)
+    again = backlog.gather()
+    assert again is not None
+    assert [(each.id, bytes(each.encoded)) for each in again.exchanges] == [
+        (each.id, bytes(each.encoded)) for each in second.exchanges
+    ]
+    backlog.plan(again)
+    backlog.acknowledge(again)
+    backlog.close()
+    assert list_segments(tmp_path) == []
+
+
 def gather(folder: Path, records: list[bytes]) -> Batch:
     writer = GroupWriter(folder, 1_000_000, REAL)
     writer.add(records)
