@@ -41,7 +41,7 @@ reliability: dev  ## the reliability figures at full length (about an hour)
 	HELI_REL_FULL=1 .venv/bin/pytest tests/rel tests/proxy/spool -s --timeout 3600 -k 'not soak'
 
 soak: dev  ## an hour of mixed traffic, watching memory, files and threads
-	HELI_REL_FULL=1 .venv/bin/pytest tests/rel -s --timeout 7200 -k soak
+	.venv/bin/python -m tests.rel.soak
 
 clean:  ## remove what the commands above made, but for results
 	rm -rf .venv .uv dist bench/.peers bench/.build
