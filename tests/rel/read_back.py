@@ -6,7 +6,8 @@ import http.client
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 PAGE = 500
@@ -18,6 +19,14 @@ class ReadBack:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
 
     def get(self, path: str, **query: Any) -> Any:
         self._connection.request("GET", f"{path}?{urlencode(query)}" if query else path)

@@ -61,15 +61,14 @@ def _kill_one(heli: HeliUnderTest, chance: random.Random) -> float:
 
 
 def _check_log(heli: HeliUnderTest, ledger: Ledger, chance: random.Random) -> None:
-    log = ReadBack(heli.url("backend"))
     book = ledger.read()
-    rows = list(log.requests())
-    sampled = set(chance.sample([row["id"] for row in rows], min(SAMPLE, len(rows))))
-    verdict = check(
-        book, [(row["id"], log.body_sha256(row["id"]) if row["id"] in sampled else "") for row in rows]
-    )
-    count, cost = log.totals()
+    with ReadBack(heli.url("backend")) as log:
+        rows = [row["id"] for row in log.requests()]
+        sampled = set(chance.sample(rows, min(SAMPLE, len(rows))))
+        found = [(row, log.body_sha256(row) if row in sampled else "") for row in rows]
+        count, cost = log.totals()
+    verdict = check(book, found)
     print(f"D1: {len(book.acknowledged)} acknowledged, {len(rows)} in the log: {verdict}")
     assert verdict.is_clean, str(verdict)
     assert count == len(rows)
-    assert cost == book.cost_of(row["id"] for row in rows)
+    assert cost == book.cost_of(rows)
