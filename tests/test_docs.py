@@ -80,6 +80,11 @@ def test_the_commands_page_says_what_the_commands_say() -> None:
     assert page("commands.md") == done.stdout, "`make docs` writes docs/commands.md anew"
 
 
+@pytest.mark.parametrize("name", sorted(file.name for file in ROOT.glob("tests/rel/test_*.py")))
+def test_a_reliability_figure_is_documented(name: str) -> None:
+    assert f"`{name}`" in page("reliability.md")
+
+
 @pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
 def test_an_exit_code_is_documented(code: ExitCode) -> None:
     assert re.search(rf"^\| {code.value} \|", page("commands.md"), re.MULTILINE)
