@@ -99,7 +99,6 @@ def test_a_call_is_seen_while_it_streams(
     assert finished.request.response_preview == "You said: Tell me a long story, please."
 
 
-@pytest.mark.xfail(strict=False, reason="headers of a call in flight are not looked at yet")
 def test_the_session_of_a_call_in_flight_is_told(
     heli: RunningHeli, watcher: Watcher, openai_client: Callable[..., OpenAI]
 ) -> None:
