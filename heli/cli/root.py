@@ -11,12 +11,14 @@ from typer.core import TyperGroup
 from heli import __version__
 from heli.cli.commands import COMMANDS, suggest
 from heli.cli.front_page import full_page
+from heli.cli.light_params import lighten
 from heli.cli.main import COMPLETION
 from heli.cli.options import ColorOption
 from heli.cli.terminal import wish_verbosity
 from heli.schema.errors import HeliError, UsageError
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP_NAMES = ["-h", "--help"]
+CONTEXT = {"help_option_names": HELP_NAMES, "max_content_width": 100}
 
 
 class LazyGroup(TyperGroup):
@@ -60,7 +62,7 @@ def load_command(name: str) -> Any:
     if not isinstance(target, typer.Typer):
         app = make_app()
         app.command(name, context_settings=CONTEXT)(target)
-    command = typer.main.get_command(app)
+    command = lighten(typer.main.get_command(app), HELP_NAMES)
     command.name = name
     return command
 
@@ -89,7 +91,7 @@ def options(
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run a command line; the exit code is what the command returned, else 0."""
-    command = typer.main.get_command(root)
+    command = lighten(typer.main.get_command(root), HELP_NAMES)
     if COMPLETION in os.environ:
         from typer.completion import completion_init  # type: ignore[attr-defined]
 
