@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
 }
 """In the order in which help lists them."""
 
+TAKE_FILTER = ("logs", "costs")
+"""A word that begins with a minus may be a filter's term there."""
+
 
 def suggest(word: str, known: list[str]) -> str:
     """`; did you mean …?` when a word is close to a known one, else nothing."""

@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from heli import __version__
-from heli.cli.commands import COMMANDS, suggest
+from heli.cli.commands import COMMANDS, TAKE_FILTER, suggest
+from heli.cli.filter_words import FilterCommand
 from heli.cli.front_page import full_page
 from heli.cli.light_params import lighten
 from heli.cli.main import COMPLETION
@@ -61,7 +62,8 @@ def load_command(name: str) -> Any:
     app = target
     if not isinstance(target, typer.Typer):
         app = make_app()
-        app.command(name, context_settings=CONTEXT)(target)
+        kind = FilterCommand if name in TAKE_FILTER else None
+        app.command(name, cls=kind, context_settings=CONTEXT)(target)
     command = lighten(typer.main.get_command(app), HELP_NAMES)
     command.name = name
     return command
