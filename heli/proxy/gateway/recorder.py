@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Protocol
 
 from heli.proxy.gateway import faults
@@ -165,6 +166,8 @@ class Recorder:
         if not self._append(record, len(data)):
             capture.lacks_room = True
             side.close()
+        if len(data) >= GROW_BYTES:
+            time.sleep(0)  # a busy loop lets the spool's thread wait for the interpreter otherwise
 
     def end(self, capture: Capture, outcome: Outcome, error: str | None = None) -> None:
         """A call has ended, one way or the other."""

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-STEADY_S = 10.0
-"""A child that has run so long starts afresh when it ends."""
+STEADY_S = 1.0
+"""A child that has run so long does not end at once each time: it starts again without delay."""
 
 
 class Child:
@@ -69,7 +69,7 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
         for port in listening_ports(loaded.settings).values():
             bind(loaded.settings.host, port, is_shared=False).close()
     except HeliError as error:
-        sys.stderr.write(f"heli: {error.message}\n      {error.hint}\n")
+        sys.stderr.write(error.as_lines)
         return error.exit_code
     share = ["shared"] if workers > 1 else []
     callers = [

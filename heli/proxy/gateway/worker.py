@@ -108,6 +108,7 @@ def _factory(gateway: Gateway, listener: Listener | None) -> Callable[[], Caller
 def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:
     """Serve until SIGTERM, then let the calls in flight end. Returns an exit code."""
     gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(0.001)
     try:
         uvloop.run(_serve(loaded, f"gateway-{index}", is_shared=is_shared))
     except HeliError as error:
@@ -118,9 +119,12 @@ def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:
 
 def main(arguments: list[str]) -> int:
     """`INDEX [shared]`: which worker this is, and whether its ports are shared with others."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    loaded = load_settings()
+    logging.basicConfig(
+        level=loaded.settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
     die_with_parent()
-    return run_worker(load_settings(), int(arguments[0]), is_shared="shared" in arguments[1:])
+    return run_worker(loaded, int(arguments[0]), is_shared="shared" in arguments[1:])
 
 
 if __name__ == "__main__":

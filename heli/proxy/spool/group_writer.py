@@ -15,6 +15,35 @@ from heli.proxy.spool.segments import HEADER_BYTES, Segment, list_segments, make
 _FRAMES_PER_WRITE = 500
 """Two pieces each, and the system takes 1024."""
 _BYTES_PER_WRITE = 8 * 1024 * 1024
+_BYTES_PER_SYNC = 8 * 1024 * 1024
+HELD_BYTES = 4 * 1024 * 1024
+"""How much of what is written stays in memory, to be written again if its sync fails."""
+
+
+class Sync:
+    """A sync under way, which may run in a thread of its own while the writer goes on writing."""
+
+    def __init__(
+        self, disk: FileSystem, descriptors: list[int], records: int, sealed: int, life: int
+    ) -> None:
+        self.records = records
+        """How many records, counted from the oldest that is not synced, it brings to the disk."""
+        self.sealed = sealed
+        """How many of the first descriptors nobody writes to any more."""
+        self.life = life
+        self.error: OSError | None = None
+        self._disk = disk
+        self._descriptors = descriptors
+
+    def run(self) -> None:
+        """Wait for the disk. Does not raise: the writer is told by `error`."""
+        try:
+            for descriptor in self._descriptors:
+                self._disk.fdatasync(descriptor)
+        except OSError as error:
+            self.error = error
+        else:
+            reach("spool.group_synced")
 
 
 class GroupWriter:
@@ -22,32 +51,47 @@ class GroupWriter:
 
     `flush` either brings all that was added to the disk, or raises and keeps what is not safely there for
     the next `flush`. A record that may have been written twice carries the same sequence both times.
+
+    `write`, `begin_sync` and `end_sync` are the same in steps. What is written waits in memory for its sync
+    only up to `HELD_BYTES`: the rest is let go, and lost if that sync fails, which readers see by its
+    sequence.
     """
 
     def __init__(self, folder: Path, segment_bytes: int, disk: FileSystem) -> None:
         self.incarnation = new_incarnation()
         self.records_synced = 0
         self.bytes_synced = 0
-        """With the headers of the frames."""
+        """With the headers of the frames; so the following."""
+        self.bytes_written = 0
+        self.held_bytes = 0
+        """What is written, not synced, and still in memory."""
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._disk = disk
-        self._pending: deque[tuple[int, bytes]] = deque()
+        self._unwritten: deque[tuple[int, bytes]] = deque()
+        self._unsynced: deque[tuple[int, bytes | None, int]] = deque()
+        """`(sequence, record unless it was let go, bytes)` of what is written."""
         self._next_sequence = 1
-        self._written = 0
-        """How many of the first pending records are in the segment, but not synced."""
         self._segment: Segment | None = None
         self._descriptor = -1
+        self._sealed: list[int] = []
+        """Descriptors of full segments that wait for their sync."""
+        self._life = 0
+        """Counts how often the segments at hand were given up."""
         self._size = 0
         self._last_number = 0
 
     @property
     def pending_records(self) -> int:
-        return len(self._pending)
+        return len(self._unwritten) + len(self._unsynced)
+
+    @property
+    def unsynced_bytes(self) -> int:
+        return self.bytes_written - self.bytes_synced
 
     def add(self, records: Iterable[bytes]) -> None:
         for record in records:
-            self._pending.append((self._next_sequence, record))
+            self._unwritten.append((self._next_sequence, record))
             self._next_sequence += 1
 
     def prepare(self) -> None:
@@ -65,29 +109,56 @@ class GroupWriter:
     def flush(self) -> None:
         """Bring everything that was added to the disk. Raises `OSError` when the disk does not do it."""
         self.prepare()
-        while self._pending:
-            self._write_some()
-            self._sync()
-            done = [self._pending.popleft()[1] for _ in range(self._written)]
-            self._written = 0
-            self.records_synced += len(done)
-            self.bytes_synced += sum(map(len, done)) + FRAME_OVERHEAD * len(done)
+        while self.pending_records:
+            self.write(_BYTES_PER_SYNC)
+            if sync := self.begin_sync():
+                sync.run()
+                self.end_sync(sync)
+
+    def write(self, most_bytes: int | None = None) -> None:
+        """Hand what was added to the system, all of it or about `most_bytes`. Raises `OSError`."""
+        self.prepare()
+        start = self.bytes_written
+        while self._unwritten and (most_bytes is None or self.bytes_written - start < most_bytes):
+            if pieces := self._next_pieces():
+                self._write(pieces)
+            else:
+                self._seal()
+
+    def begin_sync(self) -> Sync | None:
+        """A sync of what is written; to be run, anywhere, and then given to `end_sync`."""
+        if not self._unsynced:
+            return None
+        descriptors = [*self._sealed, *([self._descriptor] if self._segment is not None else [])]
+        return Sync(self._disk, descriptors, len(self._unsynced), len(self._sealed), self._life)
+
+    def end_sync(self, sync: Sync) -> None:
+        """Take in how a sync went. Raises its error; nobody knows then what is on disk, so that what is
+        still in memory goes to another segment, again."""
+        if sync.life != self._life:
+            return
+        if sync.error is not None:
+            self._abandon()
+            raise sync.error
+        for _ in range(sync.records):
+            _, record, size = self._unsynced.popleft()
+            self.bytes_synced += size
+            if record is not None:
+                self.held_bytes -= size
+        self.records_synced += sync.records
+        self._close_sealed(sync.sealed)
 
     def close(self) -> None:
+        self._close_sealed(len(self._sealed))
         if self._segment is not None:
             self._segment = None
             self._disk.close(self._descriptor)
 
-    def _write_some(self) -> None:
-        """Write pending records up to a bound, or to the end of the segment."""
-        while self._written < len(self._pending):
-            pieces = self._next_pieces()
-            if not pieces:
-                if self._written:
-                    return
-                self._seal()
-                continue
-            self._write(pieces)
+    def _close_sealed(self, count: int) -> None:
+        """Close the oldest of the full segments."""
+        done, self._sealed = self._sealed[:count], self._sealed[count:]
+        for descriptor in done:
+            self._disk.close(descriptor)
 
     def _next_pieces(self) -> list[bytes]:
         """Headers and payloads of the next write; none when they belong in the next segment."""
@@ -95,9 +166,7 @@ class GroupWriter:
         pieces: list[bytes] = []
         total = 0
         room = self._segment_bytes - self._size
-        for sequence, record in itertools.islice(
-            self._pending, self._written, self._written + _FRAMES_PER_WRITE
-        ):
+        for sequence, record in itertools.islice(self._unwritten, _FRAMES_PER_WRITE):
             size = len(record) + FRAME_OVERHEAD
             is_first_of_segment = self._size == HEADER_BYTES and not pieces
             if (total + size > room and not is_first_of_segment) or (
@@ -123,7 +192,8 @@ class GroupWriter:
             frames, whole = _whole_frames(pieces, written)
             self._cut_to(self._size + whole)
         self._size += whole
-        self._written += frames
+        for _ in range(frames):
+            self._has_written(*self._unwritten.popleft())
         reach("spool.group_written")
         if not frames:
             raise OSError(errno.ENOSPC, "the disk took only a part of a record")
@@ -142,22 +212,36 @@ class GroupWriter:
             self._abandon()
             raise
 
-    def _sync(self) -> None:
-        """After a failed sync nobody knows what is on disk: the records go to another segment, again."""
-        try:
-            self._disk.fdatasync(self._descriptor)
-        except OSError:
-            self._abandon()
-            raise
-        reach("spool.group_synced")
+    def _has_written(self, sequence: int, record: bytes) -> None:
+        size = len(record) + FRAME_OVERHEAD
+        self.bytes_written += size
+        if self.held_bytes + size <= HELD_BYTES:
+            self.held_bytes += size
+            self._unsynced.append((sequence, record, size))
+        else:
+            self._unsynced.append((sequence, None, size))
 
     def _seal(self) -> None:
-        self.close()
+        """Go on in a new segment; the full one is closed once it is synced."""
+        if self._unsynced:
+            self._sealed.append(self._descriptor)
+        else:
+            self._disk.close(self._descriptor)
+        self._segment = None
         reach("spool.segment_sealed")
         self.prepare()
 
     def _abandon(self) -> None:
-        self._written = 0
+        """Give the segments at hand up; what is in memory is written again, elsewhere."""
+        self._life += 1
+        while self._unsynced:
+            sequence, record, size = self._unsynced.pop()
+            if record is not None:
+                self._unwritten.appendleft((sequence, record))
+                self.bytes_written -= size
+            else:
+                self.bytes_synced += size
+        self.held_bytes = 0
         self.close()
 
 

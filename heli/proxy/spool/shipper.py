@@ -183,12 +183,13 @@ def main() -> int:
     try:
         loaded = load_settings()
     except HeliError as error:
-        print(f"heli: {error.message}; {error.hint}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(error.as_lines)
         return error.exit_code
     if os.getppid() != 1:  # Otherwise nobody started it who could leave it behind.
         die_with_parent()
-    level = logging.getLevelNamesMapping().get(loaded.settings.log_level.upper(), logging.INFO)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=loaded.settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     return run_shipper(loaded)
 
 

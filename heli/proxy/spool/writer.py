@@ -17,7 +17,7 @@ from heli.proxy.spool.counters import COUNTERS_NAME, Count, Counters
 from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.file_system import REAL, FileSystem
 from heli.proxy.spool.frames import FRAME_OVERHEAD, MAX_PAYLOAD_BYTES
-from heli.proxy.spool.group_writer import GroupWriter
+from heli.proxy.spool.group_writer import GroupWriter, Sync
 from heli.proxy.spool.holes import Holes
 from heli.proxy.spool.ledger import make_ledger
 from heli.proxy.spool.lock import take_lock
@@ -27,10 +27,12 @@ from heli.schema.errors import ConflictError
 from heli.schema.paths import make_private
 from heli.schema.settings import SpoolSettings
 
-QUEUE_BYTES = 80 * 1024 * 1024
-"""How much may wait in memory while the disk is slow or full; the biggest call fits."""
-HURRY_BYTES = 4 * 1024 * 1024
+QUEUE_BYTES = 20 * 1024 * 1024
+"""How much may wait in memory until the system takes it, which is at once unless the disk is in trouble."""
+HURRY_BYTES = 1 * 1024 * 1024
 """A queue this long is written at once."""
+INLINE_SYNC_BYTES = 1024 * 1024
+"""A larger sync has a thread of its own, so that what comes meanwhile need not wait for it in memory."""
 _RETRY_S = 1.0
 _MEASURE_S = 0.25
 _SEGMENTS_AT_LEAST = 8
@@ -68,6 +70,11 @@ class Spool:
         self._synced = threading.Condition()
         self._settled = 0
         """Bytes of all records that are on disk."""
+        self._written = 0
+        """Bytes of all records that the system has taken."""
+        self._sync: Sync | None = None
+        """The sync that runs in a thread of its own."""
+        self._sync_thread: threading.Thread | None = None
         self._writer: GroupWriter | None = None
         self._lock_descriptor = -1
         self._has_counters_file = False
@@ -113,7 +120,7 @@ class Spool:
         if not self._is_woken:
             self._is_woken = True
             self._wake.set()
-        elif taken_in - self._settled > HURRY_BYTES and not self._hurry.is_set():
+        elif taken_in - self._written > HURRY_BYTES and not self._hurry.is_set():
             self._hurry.set()
         return True
 
@@ -175,12 +182,59 @@ class Spool:
         return self._error is None and not self.is_nearly_full
 
     def _flush(self) -> None:
+        """Hand what waits to the system, and have it synced: here when it is little, else in a thread."""
         try:
+            self._collect_sync(wait=False)
             writer = self._prepare()
             writer.add(self._take_queue())
             reach("spool.group_taken")
-            if writer.pending_records:
-                writer.flush()
+            try:
+                writer.write()
+            finally:
+                if self._sync is None:
+                    self._start_sync(writer)
+        except (OSError, ConflictError) as error:
+            self._disk_failed(error)
+        else:
+            self._error = None
+        self._settle()
+
+    def _start_sync(self, writer: GroupWriter) -> None:
+        sync = writer.begin_sync()
+        if sync is None:
+            return
+        if writer.unsynced_bytes <= INLINE_SYNC_BYTES:
+            sync.run()
+            writer.end_sync(sync)
+            return
+        self._sync = sync
+        self._sync_thread = threading.Thread(target=self._run_sync, args=(sync,), name="heli-spool-sync")
+        self._sync_thread.daemon = True
+        self._sync_thread.start()
+
+    def _run_sync(self, sync: Sync) -> None:
+        sync.run()
+        self._hurry.set()
+        self._wake.set()
+
+    def _collect_sync(self, *, wait: bool) -> None:
+        """Take in the sync that ran in a thread, if it has ended."""
+        if self._sync is None or self._sync_thread is None or self._writer is None:
+            return
+        if wait:
+            self._sync_thread.join()
+        elif self._sync_thread.is_alive():
+            return
+        sync, self._sync = self._sync, None
+        self._writer.end_sync(sync)
+
+    def _flush_all(self) -> None:
+        """As `_flush`, but come back only when everything is on disk or the disk is in trouble."""
+        try:
+            self._collect_sync(wait=True)
+            writer = self._prepare()
+            writer.add(self._take_queue())
+            writer.flush()
         except (OSError, ConflictError) as error:
             self._disk_failed(error)
         else:
@@ -214,15 +268,16 @@ class Spool:
         if self._folder_bytes > 0.8 * self._max_bytes and time.monotonic() > self._measured_at + _MEASURE_S:
             self._measure()
         room = self._max_bytes - self._folder_bytes
-        waiting = self._taken_in - self._settled
-        self._limit = self._settled + min(QUEUE_BYTES, room)
+        waiting = self._taken_in - self._written
+        self._limit = min(self._written + QUEUE_BYTES, self._settled + room)
         self.is_nearly_full = (
-            self._error is not None or room < self._max_bytes // 10 or waiting > QUEUE_BYTES // 2
+            self._error is not None or room < self._max_bytes // 10 or waiting > QUEUE_BYTES * 9 // 10
         )
         with self._synced:
             self._synced.notify_all()
 
     def _count_synced(self, writer: GroupWriter) -> None:
+        self._written = writer.bytes_written
         size = writer.bytes_synced - self._settled
         if size:
             self.counters.add(Count.RECORDS_WRITTEN, writer.records_synced - self._records_counted)
@@ -253,10 +308,10 @@ class Spool:
 
     def _finish(self) -> None:
         """The last groups, then the end. Runs once, when nothing can be appended any more."""
-        self._flush()
+        self._flush_all()
         while self._error is not None and time.monotonic() < self._patience_until:
             time.sleep(min(0.1, self._interval_s))
-            self._flush()
+            self._flush_all()
         if self._error is not None:
             waiting = len(self._queue) + (self._writer.pending_records if self._writer else 0)
             self.counters.add(Count.RECORDS_DROPPED, waiting)
