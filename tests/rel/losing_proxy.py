@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import random
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -12,9 +11,9 @@ _PASSED_ON = ("authorization", "content-type", "content-encoding", "heli-batch")
 
 
 class LosingProxy:
-    """Relays to `backend_port`; of the answers to batches, loses this share. Counts both."""
+    """Relays to `backend_port`; of the answers to batches, loses one of `every` so many. Counts both."""
 
-    def __init__(self, backend_port: int, share: float, chance: random.Random) -> None:
+    def __init__(self, backend_port: int, every: int) -> None:
         self.passed = 0
         self.lost = 0
         self._lock = threading.Lock()
@@ -27,7 +26,7 @@ class LosingProxy:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, text = self._relay(body)
                 is_batch = self.path == "/v1/ingest" and status == 200
-                if is_batch and proxy._loses(chance, share):
+                if is_batch and proxy._loses(every):
                     self.close_connection = True
                     return
                 self.send_response(status)
@@ -59,9 +58,9 @@ class LosingProxy:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
-    def _loses(self, chance: random.Random, share: float) -> bool:
+    def _loses(self, every: int) -> bool:
         with self._lock:
-            is_lost = chance.random() < share
+            is_lost = (self.lost + self.passed) % every == 0
             self.lost += is_lost
             self.passed += not is_lost
             return is_lost
