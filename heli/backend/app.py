@@ -7,7 +7,6 @@ import functools
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import msgspec
 from fastapi import FastAPI
@@ -25,6 +24,7 @@ from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
 from heli.backend.queries.costs import spend_report
 from heli.backend.readiness import Readiness
+from heli.backend.stores.accounts import watch_accounts
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import open_request_log
 from heli.providers import PriceBook, peek
@@ -33,9 +33,6 @@ from heli.schema.exchange import Exchange
 from heli.schema.live import LiveCall
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
-
-if TYPE_CHECKING:
-    from heli.backend.stores.relational import Database
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 """Of an API call; Helicone's limit."""
@@ -60,22 +57,11 @@ def make_parts(loaded: Loaded) -> Parts:
     hub, metrics = LiveHub(look), Metrics()
     door = IngestDoor(Pipeline(log, bodies, prices), hub, token, max_bytes, metrics.count_batch)
     readiness = Readiness("request log", log.migrate, log.ping)
-    accounts = watch_accounts(loaded)
+    database = watch_accounts(loaded)
+    accounts = Readiness("accounts database", database.migrate, database.ping)
     return Parts(
         log=log, bodies=bodies, hub=hub, door=door, readiness=readiness, accounts=accounts, metrics=metrics
     )
-
-
-def watch_accounts(loaded: Loaded) -> Readiness:
-    """Ingest does not wait for the database of accounts: it is even loaded only when everything else runs."""
-
-    @functools.cache
-    def database() -> "Database":
-        from heli.backend.stores.relational import open_database
-
-        return open_database(loaded)
-
-    return Readiness("accounts database", lambda: database().migrate(), lambda: database().ping())
 
 
 def watch(parts: Parts) -> None:

@@ -5,29 +5,26 @@ from many threads.
 """
 
 import datetime
-import os
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from alembic import command, script
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, event, exc, insert, select, text
+from sqlalchemy import create_engine, event, exc, insert, inspect, select, text
 from sqlalchemy.engine import URL, Connection, make_url
 
+from heli.backend.stores.accounts import HEAD
 from heli.backend.stores.errors import StoreError, TooNewError
+from heli.backend.stores.sqlite_file import make_file, prepare_connection
 from heli.backend.stores.tables import api_keys, organisations
 from heli.schema.errors import ConflictError, UnreachableError
-from heli.schema.paths import make_private
 from heli.schema.settings import Loaded
 
-BUSY_TIMEOUT_MS = 10_000
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +64,10 @@ class Database:
 
         Raises `TooNewError` when a newer heli has changed them.
         """
+        if self._is_current():
+            return
+        from alembic import command
+
         with self._errors(), self._writer.begin() as connection:
             config = _alembic_config()
             config.attributes["connection"] = connection
@@ -105,7 +106,17 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _refuse_newer(self, config: Config, connection: Connection) -> None:
+    def _is_current(self) -> bool:
+        """Asked first, as it is nearly always so, and Alembic takes long to load."""
+        with self._errors(), self._engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return False
+            return connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [HEAD]
+
+    def _refuse_newer(self, config: "Config", connection: Connection) -> None:
+        from alembic import script
+        from alembic.runtime.migration import MigrationContext
+
         known = {
             revision.revision for revision in script.ScriptDirectory.from_config(config).walk_revisions()
         }
@@ -139,14 +150,7 @@ def open_database(loaded: Loaded) -> Database:
 
 def sqlite_url(file: Path) -> URL:
     """The URL of a SQLite file, which is made, empty and private, when it is not there."""
-    make_private(file.parent)
-    try:
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise UnreachableError(
-            f"the database {file} does not open: {error.strerror}",
-            "check that it is a file and that this user may read and write it",
-        ) from error
+    make_file(file)
     return URL.create("sqlite", database=str(file))
 
 
@@ -155,28 +159,7 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says, for DDL too
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        _use_wal(connection)
-        for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """A new database is switched once. SQLite does not wait when another process does so just now."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    prepare_connection(connection)
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -185,7 +168,9 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _alembic_config() -> Config:
+def _alembic_config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations" / "relational"))
     config.set_main_option("path_separator", "os")
