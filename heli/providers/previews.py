@@ -38,12 +38,21 @@ def request_preview(conversation: Conversation) -> str:
     for message in reversed(conversation.messages):
         if message.role not in ("user", "tool", "function"):
             continue
-        # A caller's own reminders often come as blocks before the words that matter.
-        texts = [text for part in message.parts if (text := _shown(part))]
-        if texts:
-            return one_line(texts[-1])
+        if text := _last_said(message.parts):
+            return one_line(text)
     rest = [_shown(part) for message in conversation.messages for part in message.parts]
     return one_line(" ".join(text for text in rest[-3:] if text))
+
+
+def _last_said(parts: Sequence[Part]) -> str:
+    """The last words, as a caller's own reminders often come before those that matter; else the media."""
+    media = ""
+    for part in reversed(parts):
+        text = _shown(part)
+        if text and (part.kind not in _NAMES or part.text):
+            return text
+        media = media or text
+    return media
 
 
 def response_preview(conversation: Conversation) -> str:

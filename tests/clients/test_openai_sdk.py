@@ -175,7 +175,6 @@ def test_the_result_of_a_tool_goes_back(openai_ways: Ways) -> None:
     assert conversation == messages
 
 
-@pytest.mark.xfail(strict=False, reason="the preview says [image] and not the words beside it")
 def test_images_pass_byte_for_byte(openai_ways: Ways) -> None:
     messages = [
         {

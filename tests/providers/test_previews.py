@@ -47,6 +47,27 @@ def test_the_last_user_message_is_shown() -> None:
     assert previews.request_preview(conversation) == "second"
 
 
+def test_words_go_before_the_images_and_files_beside_them() -> None:
+    image, file = Part(kind=PartKind.IMAGE, media_type="image/png"), Part(kind=PartKind.FILE, name="a.pdf")
+    shown = [
+        previews.request_preview(Conversation(messages=[Message(role="user", parts=parts)]))
+        for parts in (
+            [_text("What is this?"), image],
+            [image, _text("And this?"), image, file],
+            [image, file],
+        )
+    ]
+
+    assert shown == ["What is this?", "And this?", "[file]"]
+
+
+def test_what_was_said_in_audio_are_words() -> None:
+    spoken = Part(kind=PartKind.AUDIO, text="Good morning")
+    messages = [Message(role="user", parts=[spoken, Part(kind=PartKind.IMAGE)])]
+
+    assert previews.request_preview(Conversation(messages=messages)) == "Good morning"
+
+
 def test_without_a_user_message_the_end_of_the_request_is_shown() -> None:
     conversation = Conversation(messages=[Message(role="system", parts=[_text("do it")])])
 
