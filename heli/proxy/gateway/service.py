@@ -8,6 +8,7 @@ import threading
 import time
 
 from heli.proxy.gateway.worker import bind, listening_ports
+from heli.proxy.parent_death import parent_argument
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.settings import Loaded
 
@@ -73,10 +74,10 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
         return error.exit_code
     share = ["shared"] if workers > 1 else []
     callers = [
-        Child(f"gateway-{index}", [sys.executable, "-m", "heli.proxy.gateway.worker", str(index), *share])
+        Child(f"gateway-{index}", _command("heli.proxy.gateway.worker", str(index), *share))
         for index in range(workers)
     ]
-    shipper = Child("shipper", [sys.executable, "-m", "heli.proxy.spool.shipper"])
+    shipper = Child("shipper", _command("heli.proxy.spool.shipper"))
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -87,6 +88,10 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
     _drain(callers, loaded.settings.gateway.drain_timeout_s + 10)
     _drain([shipper], 10)
     return ExitCode.OK
+
+
+def _command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments, parent_argument()]
 
 
 def _drain(children: list[Child], timeout_s: float) -> None:

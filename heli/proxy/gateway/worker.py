@@ -118,12 +118,16 @@ def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """`INDEX [shared]`: which worker this is, and whether its ports are shared with others."""
-    loaded = load_settings()
+    """`INDEX [shared] [parent=PID]`: which worker this is, and whether its ports are shared with others."""
+    try:
+        loaded = load_settings()
+    except HeliError as error:
+        sys.stderr.write(error.as_lines)
+        return error.exit_code
     logging.basicConfig(
         level=loaded.settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
-    die_with_parent()
+    die_with_parent(arguments)
     return run_worker(loaded, int(arguments[0]), is_shared="shared" in arguments[1:])
 
 

@@ -185,8 +185,7 @@ def main() -> int:
     except HeliError as error:
         sys.stderr.write(error.as_lines)
         return error.exit_code
-    if os.getppid() != 1:  # Otherwise nobody started it who could leave it behind.
-        die_with_parent()
+    die_with_parent(sys.argv[1:])
     logging.basicConfig(
         level=loaded.settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
