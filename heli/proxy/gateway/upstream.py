@@ -1,6 +1,7 @@
 """Connections to providers, kept open between calls."""
 
 import asyncio
+import socket
 import ssl
 from typing import Protocol
 
@@ -11,6 +12,13 @@ REST_S = 30.0
 """A connection may rest this long; providers close theirs after a minute or more."""
 MOST_RESTING = 512
 """Resting connections for each target."""
+
+
+_KEEPALIVE = [
+    (getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+]
 
 
 class ReplyListener(Protocol):
@@ -44,6 +52,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None:  # a model may think for minutes, and something on the way may forget us
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def data_received(self, data: bytes) -> None:
         if self.call is not None:
