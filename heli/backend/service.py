@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -32,7 +33,7 @@ def run_backend(loaded: Loaded) -> int:
         listener = listen(settings.host, settings.ports.backend)
         parts = make_parts(loaded)
     except HeliError as error:
-        logger.error("%s%s", error.message, f"; {error.hint}" if error.hint else "")
+        sys.stderr.write(error.as_lines)
         return error.exit_code
     server = DrainingServer(configure(make_app(parts), settings.log_level), parts.hub.close)
     logger.info("listening on http://%s:%d", settings.host, settings.ports.backend)

@@ -1,5 +1,6 @@
 """`heli serve`: run one process alone, in the foreground, as on a server of its own."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -40,6 +41,9 @@ def gateway(
     from heli.proxy.gateway.service import run_gateway
 
     loaded = load_settings(flags={"gateway.workers": workers} if workers else None)
+    logging.basicConfig(
+        level=loaded.settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
     with _claim("gateway", loaded):
         return run_gateway(loaded, loaded.settings.gateway.workers)
 

@@ -30,6 +30,11 @@ class HeliError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def as_lines(self) -> str:
+        """As it is told on standard error, also by processes, in whose logs the supervisor looks for it."""
+        return f"heli: {self.message}\n" + (f"      {self.hint}\n" if self.hint else "")
+
 
 class UsageError(HeliError):
     """The caller's words are off: an unknown field, a filter that does not parse, a bad setting."""

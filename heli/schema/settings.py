@@ -104,6 +104,9 @@ class PricesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A TOML file of prices; empty for `prices.toml` beside the configuration file."""
 
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one heli."""
 
@@ -119,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     providers: dict[str, ProviderSettings] = {}
     """`{provider: …}`, names in lower case: `openai`, `anthropic`, `google`, `groq`, …"""
     log_level: str = "info"
+    """How much processes tell: one of `LOG_LEVELS`."""
 
     @property
     def backend_url(self) -> str:
@@ -164,6 +168,7 @@ def load_settings(
             origins[name] = origin
     settings = _check(merged, "the settings together")
     _check_host(settings.host, origins.get("host", "default"))
+    _check_log_level(settings.log_level, origins.get("log_level", "default"))
     return Loaded(settings, paths, origins)
 
 
@@ -237,4 +242,11 @@ def _check_host(host: str, origin: str) -> None:
         raise UsageError(
             f"host is {host!r} ({origin}), but without accounts heli only listens on this machine",
             "use 127.0.0.1 or ::1",
+        )
+
+
+def _check_log_level(level: str, origin: str) -> None:
+    if level not in LOG_LEVELS:
+        raise UsageError(
+            f"log_level is {level!r} ({origin}), which is no level", f"use one of {', '.join(LOG_LEVELS)}"
         )

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def run(loaded: Loaded) -> int:
     try:
         return asyncio.run(_serve(loaded))
     except HeliError as error:
-        log.error("%s%s", error.message, f"; {error.hint}" if error.hint else "")
+        sys.stderr.write(error.as_lines)
         return error.exit_code
 
 
