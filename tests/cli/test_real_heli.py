@@ -79,7 +79,7 @@ def real(tmp_path: Path, standin: StandIn, free_ports: Callable[[int], list[int]
     one.run("down", "--now")
 
 
-def test_a_call_is_seen_through_crashes_and_restarts(real):
+def test_a_call_is_seen_through_crashes_and_restarts(real: Heli, tmp_path: Path) -> None:
     up = real.run("up", "-d")
     assert up.returncode == ExitCode.OK, up.stderr
     assert f"export OPENAI_BASE_URL={real.openai.replace('127.0.0.1', 'localhost')}" in up.stdout
@@ -115,3 +115,5 @@ def test_a_call_is_seen_through_crashes_and_restarts(real):
     assert (down.returncode, "heli has stopped" in down.stderr) == (ExitCode.OK, True)
     assert wait_for_end(supervisor, 1)
     assert real.run("logs").returncode == ExitCode.UNREACHABLE
+    logs = {file.name: file.read_text() for file in (tmp_path / "real" / "state" / "logs").iterdir()}
+    assert {name for name, text in logs.items() if "unexpected" in text or "Traceback" in text} == set()
