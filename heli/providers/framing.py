@@ -10,7 +10,7 @@ import msgspec
 
 from heli.providers.json_values import Json, Unreadable, decode_json
 
-_DONE = b"[DONE]"
+_DONE = (b" [DONE]", b"[DONE]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _QUOTE = ord('"')
@@ -50,19 +50,16 @@ def read_sse(body: bytes) -> Stream:
     data: list[bytes] = []
     data_end = position = 0
     for line in _lines(body):
-        end = position + len(line)
-        position = end + 1
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        if line[:5] == b"data:":
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
-            data_end = end
-        elif not line:
+        position += len(line) + 1
+        if line.startswith(b"data:"):
+            data.append(line[5:])  # with the blanks around it, which JSON does not mind
+            data_end = position - 1
+        elif not line or line == b"\r":
             if data:
                 _add_event(stream, name, data, data_end)
                 data = []
             name = ""
-        elif line[:6] == b"event:":
+        elif line.startswith(b"event:"):
             name = line[6:].strip().decode("utf-8", "replace")
     if data:
         _add_event(stream, name, data, data_end)
@@ -71,7 +68,7 @@ def read_sse(body: bytes) -> Stream:
 
 def _add_event(stream: Stream, name: str, data: list[bytes], end: int) -> None:
     text = data[0] if len(data) == 1 else b"\n".join(data)
-    if text[:6] == _DONE:
+    if text.startswith(_DONE):
         stream.is_done = True
         return
     value = decode_json(text)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from heli.providers import previews
-from heli.providers.encoding import arrival_us
+from heli.providers.encoding import arrival_us, decode_body
 from heli.providers.failures import charges_nothing, read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.json_values import Json, encode_json
@@ -22,7 +22,7 @@ from heli.schema.usage import Cost, CostState, Usage
 
 
 class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The meaning of an exchange; the fields are those of `heli.schema.request.Request`."""
+    """The meaning of an exchange; most fields are those of `heli.schema.request.Request`."""
 
     provider: str
     operation: str = "other"
@@ -46,6 +46,9 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tool_calls: list[str] = []
     time_to_first_token_us: int | None = None
     """After the first byte of the request; `None` for replies that were not streamed."""
+    request_body: bytes = b""
+    """Without its encodings, as it was decoded anyway; so the reply's. Empty for what is no HTTP body."""
+    response_body: bytes = b""
     body_user: str = ""
     interpret_error: str = ""
 
@@ -67,6 +70,8 @@ def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -
         return Interpretation(
             provider=recognise(exchange).provider,
             cost=Cost(state=CostState.UNKNOWN, reason="the exchange could not be interpreted"),
+            request_body=decode_body(exchange.request_headers, exchange.request_body),
+            response_body=decode_body(exchange.response_headers, exchange.response_body),
             interpret_error=f"{type(error).__name__}: {error}"[:500],
         )
 
@@ -79,24 +84,26 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
     counted = _Counted(exchange, reading, answer, conversation)
-    models = [word(name) for name in (model_override, answer.model, asked.model, reading.path_model)]
+    request_model, response_model, path_model = map(word, (asked.model, answer.model, reading.path_model))
+    service_tier = word(answer.service_tier or reading.headers.service_tier)
+    models = [word(model_override), response_model, request_model, path_model]
     if reading.provider == "BEDROCK":
-        models.insert(1, models[-1])  # it names the region too, which has its price
+        models.insert(1, path_model)  # it names the region too, which has its price
     return Interpretation(
         provider=reading.provider,
         operation=format.operation,
-        request_model=word(asked.model),
-        response_model=word(answer.model),
-        path_model=word(reading.path_model),
+        request_model=request_model,
+        response_model=response_model,
+        path_model=path_model,
         is_streaming=asked.is_streaming or reading.stream is not None,
         usage=counted.usage,
         provider_usage=_usage_text(answer.provider_usage, reading),
-        cost=_price(exchange, prices, reading, answer, counted, models),
+        cost=_price(exchange, prices, reading, answer, counted, models, service_tier),
         finish_reason=word(answer.finish_reason),
         error_class=error_class,
         error_message=error_message,
         provider_request_id=word(reading.headers.request_id or answer.reply_id),
-        service_tier=word(answer.service_tier or reading.headers.service_tier),
+        service_tier=service_tier,
         rate_limits=reading.headers.rate_limits,
         request_preview=previews.request_preview(conversation),
         response_preview=previews.response_preview(conversation),
@@ -104,6 +111,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         response_text=previews.response_text(conversation),
         tool_calls=previews.tool_names(conversation),
         time_to_first_token_us=_first_token_us(exchange, reading),
+        request_body=reading.request_body,
+        response_body=reading.response_body,
         body_user=word(asked.user),
         interpret_error="; ".join(reading.troubles),
     )
@@ -170,6 +179,7 @@ def _price(
     answer: Answer,
     counted: _Counted,
     models: list[str],
+    service_tier: str,
 ) -> Cost:
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
     if reading.format.is_free or charges_nothing(exchange):
@@ -185,7 +195,7 @@ def _price(
         models,
         counted.usage,
         when,
-        tier=word(answer.service_tier or reading.headers.service_tier),
+        tier=service_tier,
         speed=word(answer.speed),
         estimated=estimated,
         factor=answer.price_factor,

@@ -71,9 +71,11 @@ def as_text(value: Json) -> str:
 
 def as_count(value: Json) -> int | None:
     """A token count; `None` for anything that is not a sane, non-negative whole number."""
-    if type(value) is float and value.is_integer():
+    if type(value) is not int:
+        if type(value) is not float or not value.is_integer():
+            return None
         value = int(value)
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+    return value if 0 <= value <= MAX_COUNT else None
 
 
 def field(value: Json, *names: str) -> Json:

@@ -21,11 +21,17 @@ _NAMES = {PartKind.IMAGE: "[image]", PartKind.AUDIO: "[audio]", PartKind.FILE: "
 
 def one_line(text: str, limit: int = PREVIEW_CHARACTERS) -> str:
     """At most `limit` characters on one line, runs of blanks as one."""
-    text = text[: limit * _LOOK_AHEAD]
-    if not text.isprintable():  # mostly it is, and looking is much quicker than replacing
-        text = text.translate(_CONTROLS)
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    line = ""
+    for looked_at in (limit + limit // 4, limit * _LOOK_AHEAD):  # mostly a little more than shown will do
+        head = text[:looked_at]
+        if not head.isprintable():  # mostly it is, and looking is much quicker than replacing
+            head = head.translate(_CONTROLS)
+        line = " ".join(head.split())
+        if len(line) > limit:
+            return line[: limit - 1].rstrip() + "…"
+        if len(text) <= looked_at:
+            break
+    return line
 
 
 def word(text: str) -> str:
@@ -74,6 +80,8 @@ def response_preview(conversation: Conversation) -> str:
 
 
 def _shown(part: Part) -> str:
+    if part.kind is PartKind.TEXT:
+        return part.text
     match part.kind:
         case PartKind.TOOL_CALL:
             return f"⚒ {part.name} {part.text[: PREVIEW_CHARACTERS * 2]}".rstrip()
@@ -83,10 +91,8 @@ def _shown(part: Part) -> str:
             return _NAMES[part.kind]
         case PartKind.AUDIO:
             return part.text or _NAMES[part.kind]
-        case PartKind.THINKING | PartKind.OTHER:
-            return ""
         case _:
-            return part.text
+            return ""
 
 
 def request_text(conversation: Conversation) -> str:

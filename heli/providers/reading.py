@@ -17,6 +17,9 @@ class Reading(msgspec.Struct, gc=False):
     provider: str
     format: Format
     path_model: str
+    request_body: bytes
+    """Without its encodings; so the other one."""
+    response_body: bytes
     request: Json
     """`None` when there is none or it is not JSON."""
     reply: Json
@@ -36,6 +39,8 @@ def read_exchange(exchange: Exchange) -> Reading:
         provider=recognised.provider,
         format=recognised.format,
         path_model=recognised.path_model,
+        request_body=b"",
+        response_body=b"",
         request=None,
         reply=None,
         stream=None,
@@ -54,6 +59,7 @@ def read_exchange(exchange: Exchange) -> Reading:
 
 def _read_request(exchange: Exchange, reading: Reading) -> None:
     decoded = decode(exchange.request_headers, exchange.request_body)
+    reading.request_body = decoded.data
     value = decode_json(decoded.data) if decoded.data else None
     if not isinstance(value, Unreadable):
         reading.request = value
@@ -64,7 +70,7 @@ def _read_request(exchange: Exchange, reading: Reading) -> None:
 
 def _read_reply(exchange: Exchange, reading: Reading) -> None:
     decoded = decode(exchange.response_headers, exchange.response_body)
-    body = decoded.data
+    body = reading.response_body = decoded.data
     if decoded.trouble:
         reading.troubles.append(f"reply {decoded.trouble}")
     if not body:

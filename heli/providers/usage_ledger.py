@@ -62,7 +62,7 @@ def first_count(usage: Json, *names: str) -> int | None:
     """The first of these fields that holds a count."""
     fields = as_dict(usage)
     for name in names:
-        if name in fields and (count := as_count(fields[name])) is not None:
+        if (value := fields.get(name)) is not None and (count := as_count(value)) is not None:
             return count
     return None
 

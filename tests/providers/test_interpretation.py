@@ -1,5 +1,6 @@
 """Interpretation bears whatever was captured, and its time grows no faster than the bytes."""
 
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -181,6 +182,15 @@ def test_a_bug_of_ours_loses_no_record() -> None:
 
     assert found.provider == recognise(RECORDED[0]).provider
     assert found.interpret_error == "ZeroDivisionError: boom"
+    assert found.response_body == RECORDED[0].response_body
+
+
+def test_bodies_come_without_their_encodings(prices: PriceBook) -> None:
+    reply = gzip.compress(b'{"model": "gpt-4o"}')
+
+    found = interpret(an_exchange({"model": "gpt-4o"}, reply, headers={"Content-Encoding": "gzip"}), prices)
+
+    assert (found.request_body, found.response_body) == (b'{"model": "gpt-4o"}', b'{"model": "gpt-4o"}')
 
 
 # Time

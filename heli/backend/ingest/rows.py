@@ -7,10 +7,9 @@ import msgspec
 
 from heli.backend.ingest.attribution import Attribution
 from heli.backend.stores.request_log import LogRow
-from heli.providers.encoding import decode_body
 from heli.providers.interpretation import Interpretation
 from heli.schema.errors import UsageError
-from heli.schema.exchange import Exchange, Headers
+from heli.schema.exchange import Exchange
 from heli.schema.request import Request
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -49,8 +48,8 @@ def build_row(
         request=_request(exchange, told, read, body_ref, organisation),
         request_text=read.request_text if keeps_request else "",
         response_text=read.response_text if keeps_response else "",
-        request_body=_json_text(exchange.request_headers, exchange.request_body) if keeps_request else "",
-        response_body=_json_text(exchange.response_headers, exchange.response_body) if keeps_response else "",
+        request_body=_json_text(read.request_body) if keeps_request else "",
+        response_body=_json_text(read.response_body) if keeps_response else "",
         cache_enabled=told.cache_enabled,
         prompt_id=told.prompt_id,
         prompt_version=told.prompt_version,
@@ -112,14 +111,12 @@ def _request(
     )
 
 
-def _json_text(headers: Headers, body: bytes) -> str:
+def _json_text(body: bytes) -> str:
     """The body's text when it is a JSON object or array that a row may hold, else nothing."""
-    if not body or len(body) > MAX_BODY_TEXT:
+    text = body.strip()
+    if len(text) > MAX_BODY_TEXT or not text.startswith((b"{", b"[")):
         return ""
-    data = decode_body(headers, body).strip()
-    if data[:1] not in (b"{", b"[") or len(data) > MAX_BODY_TEXT:
-        return ""
-    return data.decode(errors="replace")
+    return text.decode(errors="replace")
 
 
 def _ms(microseconds: int | None) -> float | None:

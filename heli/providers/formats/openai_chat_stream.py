@@ -9,6 +9,8 @@ JOINED = ("content", "refusal", "reasoning_content", "reasoning")
 """Fields of a delta that continue each other."""
 _LISTED = ("annotations", "reasoning_details", "images")
 """Fields of a delta that add to a list."""
+_GROWING = frozenset({"index", "delta", "logprobs"})
+"""Fields of a choice that do not simply replace what was told before."""
 
 
 class _Choice:
@@ -25,12 +27,11 @@ class _Choice:
         self.logprobs: list[Json] = []
 
     def take(self, choice: dict[str, Json]) -> None:
+        self._take_delta(as_dict(choice.get("delta")))
+        if logprobs := choice.get("logprobs"):
+            self.logprobs += as_list(field(logprobs, "content"))
         for name, value in choice.items():
-            if name == "delta":
-                self._take_delta(as_dict(value))
-            elif name == "logprobs":
-                self.logprobs += as_list(field(value, "content"))
-            elif value is not None and name != "index":
+            if value is not None and name not in _GROWING:
                 self.fields[name] = value
 
     def _take_delta(self, delta: dict[str, Json]) -> None:
@@ -103,20 +104,24 @@ class _Choice:
         return self.fields
 
 
+def _without_nulls(fields: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def assemble_chat(events: Sequence[Event]) -> Json:
     """The chunks as one `chat.completion`; `None` when there is none."""
     reply: dict[str, Json] = {}
     choices: dict[int, _Choice] = {}
     for event in events:
-        for name, value in as_dict(event.data).items():
-            if name == "choices":
-                for position, each in enumerate(as_list(value)):
-                    index = as_count(field(each, "index"))
-                    index = position if index is None else index
-                    choice = choices.get(index) or choices.setdefault(index, _Choice(index))
-                    choice.take(as_dict(each))
-            elif value is not None:
-                reply[name] = value
+        chunk = as_dict(event.data)
+        reply.update(chunk if None not in chunk.values() else _without_nulls(chunk))
+        for position, each in enumerate(as_list(chunk.get("choices"))):
+            fields = as_dict(each)
+            index = as_count(fields.get("index"))
+            index = position if index is None else index
+            choice = choices.get(index) or choices.setdefault(index, _Choice(index))
+            choice.take(fields)
+    reply.pop("choices", None)
     if not reply and not choices:
         return None
     if choices or "error" not in reply:

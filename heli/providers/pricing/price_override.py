@@ -87,14 +87,17 @@ class PriceOverrides(msgspec.Struct, frozen=True):
         return None
 
 
+HINT = "mend the file, or move it away; docs/prices.md shows one"
+
+
 def read_overrides(file: Path) -> PriceOverrides:
     """Raises `UsageError` that names the file and the line or the field."""
     try:
         content = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
-        raise UsageError(f"cannot read the price file {file}: {error.strerror}") from error
+        raise UsageError(f"cannot read the price file {file}: {error.strerror}", HINT) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not TOML: {error}") from error
+        raise UsageError(f"the price file {file} is not TOML: {error}", HINT) from error
     reader = _Reader(file)
     reader.refuse_unknown(content, {"price", "same_prices"}, "the file")
     entries = content.get("price", [])

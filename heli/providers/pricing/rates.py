@@ -1,6 +1,7 @@
 """Prices of one model for one kind of service at one time, and what a ledger comes to at them."""
 
 import datetime
+import operator
 from decimal import Decimal
 
 import msgspec
@@ -26,6 +27,7 @@ FREE_TOOLS = frozenset({"web_fetch", "tool_search", "open_page"})
 """Tools whose use costs nothing beyond the tokens."""
 
 _ONE = Decimal(1)
+_counts = operator.attrgetter(*TOKEN_FIELDS)
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -69,13 +71,8 @@ def compute_cost(
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_source=rates.source, price_date=day)
     doubts = [doubt for doubt in (estimated, rates.doubt) if doubt]
     parts: dict[str, Decimal] = {}
-    total_input = usage.total_input_tokens or 0
-    is_counted = False
-    for name in TOKEN_FIELDS:
-        count = getattr(usage, name)
-        if count is None:
-            continue
-        is_counted = True
+    total_input = usage.total_input_tokens
+    for name, count in zip(TOKEN_FIELDS, _counts(usage), strict=True):
         if not count:
             continue
         rate = rates.tokens.get(name)
@@ -83,8 +80,8 @@ def compute_cost(
             return _unknown(rates, day, f"no price for {name.replace('_', ' ')}")
         if not rate.is_own and "audio" in name:
             doubts.append(f"no price of its own for {name.replace('_', ' ')}")
-        parts[name] = (rate.at(total_input) * count * factor).scaleb(-6)
-    if not is_counted and not usage.server_tool_uses:
+        parts[name] = (rate.at(total_input or 0) * count * factor).scaleb(-6)
+    if not parts and usage.total_tokens is None and not usage.server_tool_uses:
         return _unknown(rates, day, "the provider reported no usage")
     _add_uses(rates, usage, parts, doubts)
     return Cost(
