@@ -111,7 +111,7 @@ def _raise_usage(error: typer.TyperException) -> NoReturn:
     """Say Typer's complaints in heli's way."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "heli"
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "")
     if error.exit_code != UsageError.exit_code:
         raise HeliError(message) from error
     raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"see `{path} --help`") from error

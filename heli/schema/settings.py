@@ -4,65 +4,69 @@ They are read once, at the edge of a process, and passed on as arguments. Later 
 user's `config.toml`, `./heli.toml`, `HELI_*` variables, command-line flags.
 """
 
-import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths
+from heli.schema.setting_checks import check_host, check_log_level, check_ports, check_urls, explain
 
 type Tree = dict[str, Any]
+type Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+type Count = Annotated[int, msgspec.Meta(ge=1)]
+type Whole = Annotated[int, msgspec.Meta(ge=0)]
+type Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """TCP ports; each process listens on `host` but the store, which only ever listens on loopback."""
 
-    openai: int = 8787
-    log_api: int = 8788
-    gateway: int = 8789
-    anthropic: int = 8790
-    backend: int = 8585
-    store: int = 8586
+    openai: Port = 8787
+    log_api: Port = 8788
+    gateway: Port = 8789
+    anthropic: Port = 8790
+    backend: Port = 8585
+    store: Port = 8586
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of the data plane."""
 
-    workers: int = 1
-    header_timeout_s: float = 15.0
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    header_timeout_s: Seconds = 15.0
     """A request's head must be complete this long after its first byte."""
-    body_timeout_s: float = 60.0
+    body_timeout_s: Seconds = 60.0
     """A request's body must bring at least `body_min_bytes` in each such period."""
-    body_min_bytes: int = 256
-    max_head_bytes: int = 65_536
-    max_url_bytes: int = 16_384
-    max_headers: int = 200
-    connect_timeout_s: float = 10.0
-    idle_timeout_s: float = 900.0
+    body_min_bytes: Whole = 256
+    max_head_bytes: Count = 65_536
+    max_url_bytes: Count = 16_384
+    max_headers: Count = 200
+    connect_timeout_s: Seconds = 10.0
+    idle_timeout_s: Seconds = 900.0
     """A provider may be silent this long, and a caller may stop reading this long, before a call is cut."""
-    keepalive_timeout_s: float = 75.0
+    keepalive_timeout_s: Seconds = 75.0
     """A caller's connection may rest this long between two requests."""
-    max_connections: int = 8_000
+    max_connections: Count = 8_000
     """Callers' connections for each worker; more are closed at once."""
-    capture_max_bytes: int = 32 * 1024 * 1024
+    capture_max_bytes: Whole = 32 * 1024 * 1024
     """How much of each body is kept; the rest passes and is counted."""
     allow_targets: list[str] = []
     """Private targets that may be called: host names, addresses or networks, such as `10.0.0.0/8`; a port
     may follow a name or address, `localhost:11434`."""
-    drain_timeout_s: float = 30.0
+    drain_timeout_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
 
 
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the folder in which exchanges wait for the backend; for each worker."""
 
-    max_bytes: int = 1024 * 1024 * 1024
-    segment_bytes: int = 16 * 1024 * 1024
-    sync_interval_ms: int = 20
+    max_bytes: Count = 1024 * 1024 * 1024
+    segment_bytes: Count = 16 * 1024 * 1024
+    sync_interval_ms: Whole = 20
     """How long the writer gathers records before it syncs them."""
 
 
@@ -71,7 +75,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     url: str = ""
     """A ClickHouse server, `http://user:password@host:8123/heli`; empty for the embedded engine."""
-    max_memory_bytes: int = 2 * 1024 * 1024 * 1024
+    max_memory_bytes: Count = 2 * 1024 * 1024 * 1024
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,9 +106,6 @@ class PricesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     override_file: str = ""
     """A TOML file of prices; empty for `prices.toml` beside the configuration file."""
-
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,9 +155,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     paths = Paths.from_environ(environ)
     layers: list[tuple[str, Tree]] = [
-        (str(file), _read_file(file))
-        for file in (paths.config_file, (folder or Path.cwd()) / "heli.toml")
-        if file.is_file()
+        (str(file), _read_file(file)) for file in (paths.config_file, (folder or Path.cwd()) / "heli.toml")
     ]
     layers += [(name, tree) for name, tree in _variables(environ)]
     layers += [("command line", _nest(name.split("."), value)) for name, value in (flags or {}).items()]
@@ -167,14 +166,19 @@ def load_settings(
         for name in _merge(merged, tree):
             origins[name] = origin
     settings = _check(merged, "the settings together")
-    _check_host(settings.host, origins.get("host", "default"))
-    _check_log_level(settings.log_level, origins.get("log_level", "default"))
+    check_host(settings.host, origins.get("host", "default"))
+    check_log_level(settings.log_level, origins.get("log_level", "default"))
+    check_ports(msgspec.structs.asdict(settings.ports))
+    check_urls({"store.url": settings.store.url, "backend.url": settings.backend.url}, origins)
     return Loaded(settings, paths, origins)
 
 
 def _read_file(file: Path) -> Tree:
+    """What is in the file; nothing when there is none."""
     try:
         return tomllib.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}", "mend the file, or move it away") from error
 
@@ -229,24 +233,5 @@ def _check(tree: Tree, origin: str) -> Settings:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"{origin}: {error}", "see `heli config` for the settings and their values"
+            f"{origin}: {explain(error)}", "docs/configuration.md lists the settings and what they take"
         ) from error
-
-
-def _check_host(host: str, origin: str) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise UsageError(
-            f"host is {host!r} ({origin}), but without accounts heli only listens on this machine",
-            "use 127.0.0.1 or ::1",
-        )
-
-
-def _check_log_level(level: str, origin: str) -> None:
-    if level not in LOG_LEVELS:
-        raise UsageError(
-            f"log_level is {level!r} ({origin}), which is no level", f"use one of {', '.join(LOG_LEVELS)}"
-        )

@@ -5,6 +5,7 @@ The embedded engine and a ClickHouse server are reached in the same way: over Cl
 
 import datetime
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ vars(options).update(np=None, pd=None, pd_time_test=None, arrow=None, pl=None)
 
 # It writes a traceback for what it raises as well.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 120
@@ -38,6 +40,8 @@ SERVERS_DEFAULT = "__default__"
 BUSY_CODES = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 394, 425, 439, 999})
 """ClickHouse error codes after which the same call may succeed later: too slow, too many queries or
 parts, out of memory, read-only for a while, cancelled by a shutdown, no keeper."""
+_QUERY_ID = re.compile(r"\?query_id=[-0-9a-f]+")
+"""Another one in each try, so that the same trouble would not be known again."""
 DENIED_CODES = frozenset({192, 193, 194, 497, 516})
 
 
@@ -152,7 +156,7 @@ class ClickHouse:
                 raise UnreachableError(f"the request log at {self.place} is too busy: {text}") from error
             if code is None and isinstance(error, OperationalError):
                 raise UnreachableError(
-                    f"the request log at {self.place} does not answer: {text}",
+                    f"the request log at {self.place} does not answer: {_QUERY_ID.sub('', text)}",
                     "start it with `heli up`, or with `heli serve store`",
                 ) from error
             raise StoreError(f"the request log refuses: {text}") from error
