@@ -104,7 +104,8 @@ class HeliUnderTest:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=2)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == 200
+            with connection.getresponse() as reply:
+                return reply.status == 200
         except (OSError, http.client.HTTPException):
             return False
         finally:

@@ -15,6 +15,7 @@ import zstandard
 from heli.providers.interpretation import interpret
 from heli.providers.pricing.price_book import PriceBook
 from heli.schema.exchange import Exchange, Listener, Outcome, encode_exchanges
+from heli.schema.paths import read_or_make_secret
 from tests.rel.ledger import Ledger
 
 BATCH = 20
@@ -120,8 +121,8 @@ class IngestClient(threading.Thread):
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         try:
             connection.request("POST", "/v1/ingest", body, self._headers | {"Heli-Batch": batch})
-            reply = connection.getresponse()
-            text = reply.read()
+            with connection.getresponse() as reply:
+                text = reply.read()
         except (OSError, http.client.HTTPException):
             return None
         finally:
@@ -135,5 +136,5 @@ class IngestClient(threading.Thread):
 
 
 def read_token(home: Path) -> str:
-    """The ingest token that the backend made."""
-    return (home / "state" / "ingest-token").read_text().strip()
+    """The ingest token, which the first to ask for it makes."""
+    return read_or_make_secret(home / "state" / "ingest-token")

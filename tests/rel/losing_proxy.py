@@ -41,8 +41,8 @@ class LosingProxy:
                 connection = http.client.HTTPConnection("127.0.0.1", backend_port, timeout=30)
                 try:
                     connection.request("POST", self.path, body, headers)
-                    reply = connection.getresponse()
-                    return reply.status, reply.read()
+                    with connection.getresponse() as reply:
+                        return reply.status, reply.read()
                 finally:
                     connection.close()
 
@@ -54,7 +54,7 @@ class LosingProxy:
                     super().handle()
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 

@@ -11,8 +11,8 @@ def read_metrics(port: int) -> dict[str, float]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/metrics")
-        reply = connection.getresponse()
-        text = reply.read().decode()
+        with connection.getresponse() as reply:
+            text = reply.read().decode()
     finally:
         connection.close()
     if reply.status != 200:

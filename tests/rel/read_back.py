@@ -30,8 +30,8 @@ class ReadBack:
 
     def get(self, path: str, **query: Any) -> Any:
         self._connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
-        reply = self._connection.getresponse()
-        text = reply.read().decode()
+        with self._connection.getresponse() as reply:
+            text = reply.read().decode()
         if reply.status != 200:
             raise RuntimeError(f"GET {path} answered {reply.status}: {text}")
         return json.loads(text, parse_float=Decimal)

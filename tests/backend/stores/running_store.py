@@ -71,8 +71,8 @@ class RunningStore:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read()
+            with connection.getresponse() as response:
+                return response.status, dict(response.getheaders()), response.read()
         finally:
             connection.close()
 
