@@ -14,19 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
 from heli.backend.api import costs, errors, health, helicone, ingest, live, requests
-from heli.backend.api.answers import describe
-from heli.backend.api.guard import Guard
+from heli.backend.api.document import describe
+from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
 from heli.backend.api.parts import Parts
 from heli.backend.ingest.attribution import read_attribution
 from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
+from heli.backend.own_prices import own_prices_file
 from heli.backend.queries.costs import spend_report
-from heli.backend.readiness import Readiness
-from heli.backend.stores.accounts import watch_accounts
 from heli.backend.stores.packed_bodies import PackedBodyStore
-from heli.backend.stores.request_log import open_request_log
+from heli.backend.watched_stores import WatchedStores
 from heli.providers import PriceBook, peek
 from heli.schema.errors import HeliError
 from heli.schema.exchange import Exchange
@@ -34,8 +33,6 @@ from heli.schema.live import LiveCall
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
 
-MAX_BODY_BYTES = 10 * 1024 * 1024
-"""Of an API call; Helicone's limit."""
 BATCH_SLACK_BYTES = 16 * 1024 * 1024
 SPENT_REFRESH_S = 30.0
 
@@ -45,22 +42,23 @@ Times are RFC 3339 in UTC. Money is in US dollars, as JSON numbers with all thei
 decimals."""
 
 
-def make_parts(loaded: Loaded) -> Parts:
+def make_parts(loaded: Loaded, stores: WatchedStores | None = None) -> Parts:
     """All that the settings name, connected to nothing yet. Raises `UsageError` for a bad price file."""
     settings, paths = loaded.settings, loaded.paths
-    log = open_request_log(loaded)
-    override = settings.prices.override_file
-    prices = PriceBook.load(paths.prices_file if not override else paths.config.joinpath(override))
+    stores = stores or WatchedStores.open(loaded)
     bodies = PackedBodyStore(paths.bodies)
     token = settings.backend.ingest_token or read_or_make_secret(paths.ingest_token)
     max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
     hub, metrics = LiveHub(look), Metrics()
-    door = IngestDoor(Pipeline(log, bodies, prices), hub, token, max_bytes, metrics.count_batch)
-    readiness = Readiness("request log", log.migrate, log.ping)
-    database = watch_accounts(loaded)
-    accounts = Readiness("accounts database", database.migrate, database.ping)
+    pipeline = Pipeline(stores.log, bodies, PriceBook.load(own_prices_file(loaded)))
     return Parts(
-        log=log, bodies=bodies, hub=hub, door=door, readiness=readiness, accounts=accounts, metrics=metrics
+        log=stores.log,
+        bodies=bodies,
+        hub=hub,
+        door=IngestDoor(pipeline, hub, token, max_bytes, metrics.count_batch),
+        readiness=stores.log_readiness,
+        accounts=stores.accounts_readiness,
+        metrics=metrics,
     )
 
 
@@ -92,16 +90,11 @@ def look(exchange: Exchange, told: LiveCall) -> LiveCall:
 
 
 def make_app(parts: Parts) -> FastAPI:
-    """The API over these parts, which it runs while it is up."""
+    """The API over these parts. The hub runs while it is up; the stores are watched by who opened them."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            parts.readiness.running(),
-            parts.accounts.running(),
-            parts.hub.running(),
-            keep_spent(parts),
-        ):
+        async with parts.hub.running(), keep_spent(parts):
             yield
         await asyncio.to_thread(parts.door.close)
 

@@ -33,10 +33,15 @@ class Readiness:
         self._looked_at = 0.0
         self.trouble: HeliError | None = UnreachableError(f"the {name} was not reached yet", "wait a moment")
         """Why the store cannot be used now; `None` when it can."""
+        self._became_ready = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         return self.trouble is None
+
+    async def until_ready(self) -> None:
+        """Wait until it answers for the first time."""
+        await self._became_ready.wait()
 
     def require(self) -> None:
         """Raises `UnreachableError` while the store cannot be used."""
@@ -77,6 +82,8 @@ class Readiness:
         elif trouble is not None and (self.trouble is None or trouble.message != self.trouble.message):
             logger.warning("the %s is not ready: %s", self.name, trouble.message)
         self.trouble = trouble
+        if trouble is None:
+            self._became_ready.set()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import uvicorn
+from starlette.applications import Starlette
 
-from heli.backend.app import make_app, make_parts
+from heli.backend.lobby import Lobby
+from heli.backend.own_prices import check_own_prices
+from heli.backend.watched_stores import WatchedStores
 from heli.schema.errors import ConflictError, ExitCode, HeliError
 from heli.schema.settings import Loaded
 
@@ -31,16 +35,25 @@ def run_backend(loaded: Loaded) -> int:
     )
     try:
         listener = listen(settings.host, settings.ports.backend)
-        parts = make_parts(loaded)
+        check_own_prices(loaded)
+        stores = WatchedStores.open(loaded)
     except HeliError as error:
         sys.stderr.write(error.as_lines)
         return error.exit_code
-    server = DrainingServer(configure(make_app(parts), settings.log_level), parts.hub.close)
+    lobby = Lobby(stores, functools.partial(load_api, loaded, stores))
+    server = DrainingServer(configure(lobby, settings.log_level), lobby)
     logger.info("listening on http://%s:%d", settings.host, settings.ports.backend)
     server.run(sockets=[listener])
-    parts.log.close()
+    stores.close()
     logger.info("stopped")
-    return ExitCode.OK if server.started else ExitCode.FAILURE
+    return ExitCode.OK if server.started and lobby.failure is None else ExitCode.FAILURE
+
+
+def load_api(loaded: Loaded, stores: WatchedStores) -> Starlette:
+    """The API with all that it takes, which is most of the backend's code."""
+    from heli.backend.app import make_app, make_parts
+
+    return make_app(make_parts(loaded, stores))
 
 
 def configure(app: object, log_level: str = "info") -> uvicorn.Config:
@@ -65,9 +78,10 @@ def configure(app: object, log_level: str = "info") -> uvicorn.Config:
 class DrainingServer(uvicorn.Server):
     """uvicorn, but a signal ends the live feeds first, and the process with its own exit code."""
 
-    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, lobby: Lobby) -> None:
         super().__init__(config)
-        self._on_drain = on_drain
+        self._lobby = lobby
+        lobby.on_failure = self.drain
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -81,7 +95,7 @@ class DrainingServer(uvicorn.Server):
         """Take no more calls, finish those at hand; a second signal cuts them off."""
         self.force_exit = self.should_exit
         self.should_exit = True
-        self._on_drain()
+        self._lobby.drain()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -7,8 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 REF = "#/components/schemas/{name}"
@@ -44,20 +42,11 @@ def tells(
     return {status: {"description": description, "content": {media_type: {"schema": _numbers(schema)}}}}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the records of `tells` among its components."""
-    if not app.openapi_schema:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-            tags=app.openapi_tags,
-        )
-        _, components = msgspec.json.schema_components(list(_described.values()), ref_template=REF)
-        document.setdefault("components", {}).setdefault("schemas", {}).update(_numbers(components))
-        app.openapi_schema = document
-    return app.openapi_schema
+def described_components() -> dict[str, Any]:
+    """The schemas of all records that `tells` was told of, by name."""
+    _, components = msgspec.json.schema_components(list(_described.values()), ref_template=REF)
+    described: dict[str, Any] = _numbers(components)
+    return described
 
 
 def _numbers(schema: Any) -> Any:

@@ -1,15 +1,15 @@
-"""How errors leave the API: heli's own routes say `{"error": …}`, Helicone's keep their shapes."""
+"""How errors leave the API, whatever raised them."""
 
 import logging
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from heli.backend.api.answers import Json, Result
+from heli.backend.api.answers import Json
+from heli.backend.api.error_answers import ErrorBody, ErrorDetail, error_answer
 from heli.schema.errors import HeliError
 
 logger = logging.getLogger("heli.backend")
@@ -18,27 +18,6 @@ HELICONE_PREFIXES = ("/v1/request/",)
 """Routes whose callers expect Helicone's envelope and its 422."""
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-
-
-class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One error: a stable code, a sentence, and the next thing to try."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    """What heli's own routes answer when something is wrong."""
-
-    error: ErrorDetail
-
-
-def error_answer(error: HeliError, is_helicone: bool = False) -> Response:
-    """The response that tells of an error."""
-    if is_helicone:
-        return Json(Result(data=None, error=error.message), status_code=error.status)
-    return Json(ErrorBody(ErrorDetail(code=error.code, message=error.message, hint=error.hint)), error.status)
 
 
 def install(app: FastAPI) -> None:

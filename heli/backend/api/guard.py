@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from heli.backend.api.errors import error_answer
+from heli.backend.api.error_answers import error_answer
 from heli.backend.ingest.decoding import TooLargeError
 from heli.schema.errors import DeniedError
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""Of an API call; Helicone's limit."""
 
 
 class ForeignError(DeniedError):

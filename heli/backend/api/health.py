@@ -1,30 +1,21 @@
 """Is it alive, is it ready, how is it doing, what does it offer."""
 
-import asyncio
-
-import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from heli.backend.api.answers import Json, describe, tells
-from heli.backend.api.errors import ErrorBody, error_answer
+from heli.backend.api.answers import Json, tells
+from heli.backend.api.document import describe
+from heli.backend.api.error_answers import ErrorBody
+from heli.backend.api.health_answers import Status, alive, ready_or_not
 from heli.backend.api.parts import Here
 
 router = APIRouter(tags=["Health"])
-
-PATIENCE_S = 2.0
-
-
-class Status(msgspec.Struct, frozen=True):
-    """`ok`."""
-
-    status: str
 
 
 @router.get("/healthcheck", summary="Is the backend alive", responses=tells(Status, "It is"))
 async def healthcheck() -> Response:
     """Answers as long as the process lives, whatever the stores do."""
-    return Json(Status("ok"))
+    return alive()
 
 
 @router.get(
@@ -33,13 +24,8 @@ async def healthcheck() -> Response:
     responses={**tells(Status, "They do"), **tells(ErrorBody, "They do not, and why", 503)},
 )
 async def readyz(here: Here) -> Response:
-    """Asks the stores now."""
-    await asyncio.gather(here.readiness.look(PATIENCE_S), here.accounts.look(PATIENCE_S))
-    if (trouble := here.readiness.trouble or here.accounts.trouble) is None:
-        return Json(Status("ok"))
-    answer = error_answer(trouble)
-    answer.status_code = 503
-    return answer
+    """Asks the stores now; one that is slow to answer counts as it did before."""
+    return await ready_or_not(here.readiness, here.accounts)
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)

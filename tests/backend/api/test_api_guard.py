@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from heli.backend.api.guard import ForeignError, check_origin
-from heli.backend.app import MAX_BODY_BYTES
+from heli.backend.api.guard import MAX_BODY_BYTES, ForeignError, check_origin
 from tests.backend.backend_builders import AUTHORIZED, a_batch, an_exchange
 from tests.backend.conftest import RunningBackend
 

@@ -1,0 +1,19 @@
+"""The operator's own price file: where it is, and whether it will do."""
+
+from pathlib import Path
+
+from heli.providers.pricing.price_override import read_overrides
+from heli.schema.settings import Loaded
+
+
+def own_prices_file(loaded: Loaded) -> Path:
+    """It need not be there."""
+    override = loaded.settings.prices.override_file
+    return loaded.paths.config.joinpath(override) if override else loaded.paths.prices_file
+
+
+def check_own_prices(loaded: Loaded) -> None:
+    """Raises `UsageError` when the file is there and wrong."""
+    file = own_prices_file(loaded)
+    if file.exists():
+        read_overrides(file)
