@@ -29,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         # Typer turns a broken pipe into exit 1; who asked for `| head` has got what they wanted.
         code = _leave_pipe() if isinstance(end.__context__, BrokenPipeError) else _code_of(end)
+    except OSError as error:
+        code = _tell_disk(error, arguments)
     except Exception as error:  # noqa: BLE001 - the edge: whatever went wrong, one sentence
         code = _tell_unexpected(error, arguments)
     return code
@@ -69,6 +71,14 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
     if hint:
         sys.stderr.write(block(f"      {hint}\n"))
     return code
+
+
+def _tell_disk(error: OSError, arguments: Sequence[str]) -> ExitCode:
+    from heli.cli.own_files import explain
+
+    if told := explain(error):
+        return _tell(told.message, told.hint, told.exit_code)
+    return _tell_unexpected(error, arguments)
 
 
 def _tell_unexpected(error: Exception, arguments: Sequence[str]) -> ExitCode:

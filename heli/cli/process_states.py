@@ -1,10 +1,11 @@
 """What runs: put together from the health endpoints, the process files, and what the supervisor tells."""
 
+import asyncio
 import datetime
 
 import msgspec
 
-from heli.cli.supervisor.probing import ask_all
+from heli.cli.supervisor.probing import ask_all, why_not
 from heli.cli.supervisor.process_file import ChildRecord, ProcessRecord, find_running
 from heli.cli.supervisor.services import Service, probes_of, services_of
 from heli.cli.up import NAME as SUPERVISOR
@@ -28,6 +29,9 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float | None = None
     restarts: int = 0
     log: str = ""
+    trouble: str = ""
+    """Why it is not ready, in its own words."""
+    hint: str = ""
 
 
 def look_at_processes(loaded: Loaded) -> tuple[ProcessRecord | None, list[ProcessStatus]]:
@@ -64,12 +68,14 @@ def _process(
     answers: list[int | None],
     host: str,
 ) -> ProcessStatus:
+    state = _state(answers, child, is_ours=bool(running or (child and child.pid)))
+    trouble, hint = _trouble_of(service, state, child)
     pid = child.pid if child else running.pid if running else None
     started_at = child.started_at if child and child.pid else running.started_at if running else None
     uptime = datetime.datetime.now(datetime.UTC) - started_at if started_at else None
     return ProcessStatus(
         name=service.name,
-        state=_state(answers, child, is_ours=pid is not None),
+        state=state,
         pid=pid,
         port=next(iter(service.ports.values())),
         ports=service.ports,
@@ -77,7 +83,17 @@ def _process(
         uptime_s=round(uptime.total_seconds(), 1) if uptime else None,
         restarts=child.restarts if child else 0,
         log=child.log if child else "",
+        trouble=trouble,
+        hint=hint,
     )
+
+
+def _trouble_of(service: Service, state: str, child: ChildRecord | None) -> tuple[str, str]:
+    if state == "not ready" or (state == "starting" and service.name == "backend"):
+        return asyncio.run(why_not(service.probes))
+    if child and not child.ready_s and state in ("waiting", "starting"):
+        return child.complaint
+    return "", ""
 
 
 def _state(answers: list[int | None], child: ChildRecord | None, is_ours: bool) -> str:

@@ -126,9 +126,11 @@ def _print(seen: Status) -> None:
         sys.stdout.write(text + "\n")
     sys.stdout.write(f"\n{_spool_line(seen)}\n")
     for process in seen.processes:
-        if process.state in TROUBLE:
+        if process.state in TROUBLE or process.trouble:
             log = f"; its log is {process.log}" if process.log else ""
-            say(f"{process.name}: {TROUBLE[process.state]}{log}")
+            say(f"{process.name}: {process.trouble or TROUBLE[process.state] + log}")
+            if process.hint:
+                say(f"  {process.hint}")
 
 
 TROUBLE = {

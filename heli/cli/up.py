@@ -18,6 +18,7 @@ from heli.cli.supervisor.supervisor import Supervisor
 from heli.cli.terminal import say
 from heli.cli.up_screen import Screen
 from heli.schema.errors import ExitCode, HeliError
+from heli.schema.paths import make_private
 from heli.schema.settings import Loaded, load_settings
 
 NAME = "up"
@@ -61,6 +62,7 @@ def tell_it_runs(running: ProcessRecord) -> None:
 
 def start_in_background(loaded: Loaded) -> int:
     services = services_of(loaded.settings)
+    make_private(loaded.paths.processes)
     check_the_way(loaded, services)
     screen = Screen(services, loaded.settings, loaded.paths)
     screen.open()

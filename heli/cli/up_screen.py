@@ -8,7 +8,7 @@ from typing import TextIO
 from heli import __version__
 from heli.cli.commands import COMMANDS
 from heli.cli.printable import pad
-from heli.cli.supervisor.events import AllReady, Died, Draining, Event, Failed, Killed, Ready, Started
+from heli.cli.supervisor.events import AllReady, Died, Draining, Event, Failed, Killed, Ready, Started, Stuck
 from heli.cli.supervisor.services import Service, ports_of
 from heli.cli.terminal import can_redraw, paint, wants_color
 from heli.schema.paths import Paths
@@ -31,6 +31,8 @@ class Screen:
         self._colored = wants_color(self._out)
         self._states: dict[str, str] = {service.name: "starting …" for service in services}
         self._is_settled = False
+        self._told: dict[str, str] = {}
+        """The last complaint of each process."""
 
     def open(self) -> None:
         """The head, at once: a sign of life."""
@@ -42,10 +44,8 @@ class Screen:
         match event:
             case Ready(name, seconds):
                 self._become(name, paint("ready", "good", self._colored) + f" {seconds:4.1f} s")
-            case Died(name, reason, retry_s, log):
-                if not self._is_settled:
-                    self._states[name] = "starting …"
-                self._note(f"{name} ended ({reason}); starting again in {retry_s:g} s · {log}")
+            case Died():
+                self._tell_death(event)
             case AllReady():
                 self._is_settled = True
                 self._write(f"\n{self._lines_to_paste()}")
@@ -54,9 +54,28 @@ class Screen:
                 self._note(f"stopping {name} …")
             case Killed(name):
                 self._note(f"{name} was killed")
+            case Stuck(name, message, hint):
+                self._tell_trouble(name, f"{name} does not start", message, hint)
             case Started() | Failed():
                 pass
         self._out.flush()
+
+    def _tell_death(self, died: Died) -> None:
+        """The same complaint is told once, not with each try."""
+        if not self._is_settled:
+            self._states[died.name] = "starting …"
+        what = f"{died.name} ended ({died.reason})"
+        if died.message:
+            self._tell_trouble(died.name, what, died.message, died.hint)
+        else:
+            self._note(f"{what}; starting again in {died.retry_s:g} s · {died.log}")
+
+    def _tell_trouble(self, name: str, what: str, message: str, hint: str) -> None:
+        if self._told.get(name) != message:
+            self._told[name] = message
+            self._note(f"{what}: {message}")
+            if hint:
+                self._note(f"it is tried again until that is put right: {hint}")
 
     def _become(self, name: str, state: str) -> None:
         self._states[name] = state

@@ -40,8 +40,9 @@ SERVERS_DEFAULT = "__default__"
 BUSY_CODES = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 394, 425, 439, 999})
 """ClickHouse error codes after which the same call may succeed later: too slow, too many queries or
 parts, out of memory, read-only for a while, cancelled by a shutdown, no keeper."""
-_QUERY_ID = re.compile(r"\?query_id=[-0-9a-f]+")
-"""Another one in each try, so that the same trouble would not be known again."""
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
+_OF_ONE_TRY = re.compile(r"\?query_id=[-0-9a-f]+| executing HTTP request attempt \d+")
+"""Other words in each try, by which the same trouble would not be known again."""
 DENIED_CODES = frozenset({192, 193, 194, 497, 516})
 
 
@@ -156,10 +157,16 @@ class ClickHouse:
                 raise UnreachableError(f"the request log at {self.place} is too busy: {text}") from error
             if code is None and isinstance(error, OperationalError):
                 raise UnreachableError(
-                    f"the request log at {self.place} does not answer: {_QUERY_ID.sub('', text)}",
+                    f"the request log at {self.place} does not answer: {_reason(text)}",
                     "start it with `heli up`, or with `heli serve store`",
                 ) from error
             raise StoreError(f"the request log refuses: {text}") from error
+
+
+def _reason(text: str) -> str:
+    """Why there was no answer, without the driver's and its libraries' words around it."""
+    found = _ERRNO.search(text)
+    return found[1].strip().lower() if found else _OF_ONE_TRY.sub("", text)
 
 
 def _bindable(value: Any) -> Any:

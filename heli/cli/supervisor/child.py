@@ -10,14 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heli.cli.supervisor import lifeline
-from heli.cli.supervisor.events import Died, Draining, Event, Killed, Ready, Started
-from heli.cli.supervisor.log_file import open_log
-from heli.cli.supervisor.probing import until_ready
+from heli.cli.supervisor.events import Died, Draining, Event, Killed, Ready, Started, Stuck
+from heli.cli.supervisor.log_file import last_complaint, open_log, size_of
+from heli.cli.supervisor.probing import until_ready, why_not
 from heli.cli.supervisor.process_file import SUPERVISOR_VARIABLE, ChildRecord
 from heli.cli.supervisor.services import Service
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
+PATIENCE_S = 40.0
+"""Who runs so long and is not ready is asked why, and that is told."""
 STEADY_S = 10.0
 """Who ran this long starts again without a penalty."""
 
@@ -41,6 +43,8 @@ class Child:
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._delay_s = FIRST_DELAY_S
+        self._log_begins = 0
+        """Where in its log the process began to write."""
 
     async def supervise(self) -> None:
         """Keep the process running until `stop`."""
@@ -99,7 +103,8 @@ class Child:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
-        _, log = open_log(self._logs, self.service.name)
+        file, log = open_log(self._logs, self.service.name)
+        self._log_begins = size_of(file)
         try:
             return await asyncio.create_subprocess_exec(
                 *self.service.command,
@@ -114,18 +119,26 @@ class Child:
             os.close(log)
 
     async def _watch_readiness(self, started: float) -> None:
-        await until_ready(self.service.probes)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await until_ready(self.service.probes)
+        except TimeoutError:
+            message, hint = await why_not(self.service.probes)
+            message = message or f"it is not ready after {PATIENCE_S:.0f} s"
+            self._on_event(Stuck(self.service.name, message, hint or f"see {self.record.log}"))
+            await until_ready(self.service.probes)
         seconds = time.monotonic() - started
         self.was_ready = True
-        self._set(state="ready", ready_s=round(seconds, 3))
+        self._set(state="ready", ready_s=round(seconds, 3), complaint=("", ""))
         self._on_event(Ready(self.service.name, seconds))
 
     async def _back_off(self, reason: str, ran_s: float) -> None:
         if ran_s >= STEADY_S:
             self._delay_s = FIRST_DELAY_S
         delay_s, self._delay_s = self._delay_s, min(self._delay_s * 2, LONGEST_DELAY_S)
-        self._set(state="waiting", pid=None, restarts=self.record.restarts + 1)
-        self._on_event(Died(self.service.name, reason, delay_s, self.record.log))
+        said = last_complaint(Path(self.record.log), self._log_begins)
+        self._set(state="waiting", pid=None, restarts=self.record.restarts + 1, complaint=said)
+        self._on_event(Died(self.service.name, reason, delay_s, self.record.log, *said))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._stopping.wait()

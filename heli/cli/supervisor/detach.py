@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from heli.cli.supervisor.events import AllReady, Event, Failed
+from heli.cli.supervisor.events import AllReady, Event, Failed, Stuck
 from heli.cli.supervisor.log_file import last_complaint, open_log
 from heli.schema.errors import HeliError
 from heli.schema.paths import Paths
@@ -16,7 +16,7 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 def start_detached(paths: Paths, report: Callable[[Event], None]) -> None:
-    """Start `heli up` in the background; return when it is ready. Raises what made it fail."""
+    """Start `heli up` in the background; return when it is ready. Raises what makes it fail."""
     reading, writing = os.pipe()
     file, log = open_log(paths.logs, "up")
     command = [sys.executable, "-P", "-m", "heli", "up", "--report-to", str(writing)]
@@ -44,6 +44,11 @@ def start_detached(paths: Paths, report: Callable[[Event], None]) -> None:
         return
     if isinstance(last, Failed):
         raise last.as_error()
+    if isinstance(last, Stuck):
+        raise HeliError(
+            f"{last.name} does not start: {last.message}",
+            f"{last.hint}; the rest of heli runs, and goes on trying (`heli status`, `heli down`)",
+        )
     message, hint = last_complaint(file)
     raise HeliError(message or "heli ended before it was ready", hint or f"see {file}")
 
@@ -70,7 +75,7 @@ class PipeReport:
     def _tell(self, event: Event) -> None:
         try:
             self._stream.write(msgspec.json.encode(event) + b"\n")
-            is_done = isinstance(event, AllReady | Failed)
+            is_done = isinstance(event, AllReady | Failed | Stuck)
         except BrokenPipeError:  # Who waited has been interrupted.
             is_done = True
         if is_done:

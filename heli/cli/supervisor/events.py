@@ -21,6 +21,17 @@ class Died(msgspec.Struct, frozen=True, tag=True):
     """`exit code 1` or `signal 9`."""
     retry_s: float
     log: str
+    message: str = ""
+    """Why, in the process's own words; empty when it has said none."""
+    hint: str = ""
+
+
+class Stuck(msgspec.Struct, frozen=True, tag=True):
+    """A process has ended again and again without being ready once. The others run, and it is tried on."""
+
+    name: str
+    message: str
+    hint: str
 
 
 class AllReady(msgspec.Struct, frozen=True, tag=True):
@@ -50,4 +61,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return error
 
 
-type Event = Started | Ready | Died | AllReady | Draining | Killed | Failed
+type Event = Started | Ready | Died | Stuck | AllReady | Draining | Killed | Failed

@@ -45,20 +45,25 @@ def bound(file: Path, max_bytes: int = MAX_BYTES) -> None:
     os.truncate(file, 0)
 
 
-def last_complaint(file: Path) -> tuple[str, str]:
-    """The last `heli: message` of a log with its hint line; empty when there is none."""
-    lines = _tail(file).splitlines()
+def size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def last_complaint(file: Path, after: int = 0) -> tuple[str, str]:
+    """The last `heli: message` of a log with its hint line; empty when there is none behind `after`."""
+    lines = _tail(file, after).splitlines()
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith("heli: "):
-            after = lines[number + 1 : number + 2]
-            hint = after[0].strip() if after and after[0].startswith("      ") else ""
+            below = lines[number + 1 : number + 2]
+            hint = below[0].strip() if below and below[0].startswith("      ") else ""
             return lines[number].removeprefix("heli: "), hint
     return "", ""
 
 
-def _tail(file: Path, max_bytes: int = 16_384) -> str:
+def _tail(file: Path, after: int, max_bytes: int = 16_384) -> str:
     if not file.exists():
         return ""
     with file.open("rb") as stream:
-        stream.seek(max(0, stream.seek(0, os.SEEK_END) - max_bytes))
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0 if end < after else after, end - max_bytes))
         return stream.read().decode(errors="replace")

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
+
 from heli.cli.supervisor.services import Probe
 
 ANSWER_S = 2.0
 POLL_S = 0.05
+MOST_BYTES = 65_536
 
 
 async def until_ready(probes: Iterable[Probe]) -> None:
@@ -27,6 +30,37 @@ async def is_ready(probe: Probe) -> bool:
 
 async def ask(probe: Probe) -> int | None:
     """The endpoint's HTTP status; `None` when it does not answer in HTTP."""
+    answer = await _ask(probe)
+    return answer.status if answer else None
+
+
+async def why_not(probes: Iterable[Probe]) -> tuple[str, str]:
+    """`(message, hint)` of the first endpoint that says why it is not ready; empty when none does."""
+    for answer in await asyncio.gather(*(_ask(probe) for probe in probes)):
+        if answer and not 200 <= answer.status < 300:
+            try:
+                detail = msgspec.json.decode(answer.body, type=_Refusal).error
+            except msgspec.DecodeError:
+                continue
+            return detail.message, detail.hint
+    return "", ""
+
+
+class _Detail(msgspec.Struct):
+    message: str
+    hint: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    error: _Detail
+
+
+class _Answer(msgspec.Struct):
+    status: int
+    body: bytes
+
+
+async def _ask(probe: Probe) -> _Answer | None:
     try:
         async with asyncio.timeout(ANSWER_S):
             return await _get(probe)
@@ -34,17 +68,28 @@ async def ask(probe: Probe) -> int | None:
         return None
 
 
-async def _get(probe: Probe) -> int:
+async def _get(probe: Probe) -> _Answer:
     reader, writer = await asyncio.open_connection(probe.host, probe.port)
     try:
         host = f"[{probe.host}]" if ":" in probe.host else probe.host
         writer.write(
             f"GET {probe.path} HTTP/1.1\r\nHost: {host}:{probe.port}\r\nConnection: close\r\n\r\n".encode()
         )
-        line = await reader.readline()
-        return int(line.split(b" ", 2)[1])
+        said = await _read_answer(reader)
+        head, _, body = said.partition(b"\r\n\r\n")
+        return _Answer(int(head.split(b" ", 2)[1]), body)
     finally:
         writer.close()
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> bytes:
+    """To its end, which is that of the connection; a foreign program may go on for ever."""
+    said = b""
+    while len(said) < MOST_BYTES and (piece := await reader.read(MOST_BYTES)):
+        said += piece
+        if not 500 <= int(said.split(b" ", 2)[1]) < 600:  # Only these say why.
+            break
+    return said
 
 
 def ask_all(probes: Iterable[Probe]) -> list[int | None]:

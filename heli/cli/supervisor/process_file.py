@@ -34,6 +34,8 @@ class ChildRecord(msgspec.Struct, kw_only=True):
     ready_s: float | None = None
     restarts: int = 0
     log: str = ""
+    complaint: tuple[str, str] = ("", "")
+    """`(message, hint)` of its last end."""
 
 
 class ProcessRecord(msgspec.Struct, kw_only=True):
@@ -106,7 +108,7 @@ def find_running(folder: Path, name: str) -> ProcessRecord | None:
     """The living process of this name; `None` when there is none."""
     try:
         lock = os.open(folder / f"{name}.lock", os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         if _lock(lock, fcntl.LOCK_SH):

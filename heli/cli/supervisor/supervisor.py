@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from heli.cli.supervisor.child import Child
-from heli.cli.supervisor.events import AllReady, Died, Event, Failed, Ready
-from heli.cli.supervisor.log_file import bound, last_complaint
+from heli.cli.supervisor.events import AllReady, Died, Event, Failed, Ready, Stuck
+from heli.cli.supervisor.log_file import bound
 from heli.cli.supervisor.process_file import ProcessFile
 from heli.cli.supervisor.services import Service
 from heli.schema.errors import ExitCode
@@ -17,6 +17,8 @@ from heli.schema.errors import ExitCode
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HOPELESS = (ExitCode.USAGE, ExitCode.DENIED, ExitCode.CONFLICT)
 """A process that ends like this before it was ever ready will not get better by being started again."""
+STUCK_AFTER = 3
+"""How often a process may end before it was ever ready, until who waits for it is told."""
 LOG_CHECK_S = 30.0
 
 
@@ -81,6 +83,8 @@ class Supervisor:
         with contextlib.suppress(OSError):  # A full disk must not end what it merely describes.
             self._claim.write()
         self._tell(event)
+        if isinstance(event, Died):
+            self._tell_if_stuck(event)
         if isinstance(event, Ready) and not self._all_ready and all(c.was_ready for c in self.children):
             self._all_ready = True
             self._tell(AllReady(time.monotonic() - self._started))
@@ -91,18 +95,21 @@ class Supervisor:
             self._report(event)
 
     def _is_hopeless(self, event: Died) -> bool:
-        child = next(child for child in self.children if child.service.name == event.name)
+        child = self._child(event.name)
         if child.was_ready or child.exit_code not in HOPELESS:
             return False
         if not self._failure:
-            message, hint = last_complaint(Path(event.log))
-            self._failure = Failed(
-                message or f"{event.name} cannot run: {event.reason}",
-                hint or f"see {event.log}",
-                child.exit_code,
-            )
+            self._failure = Failed(*_why(event), child.exit_code)
             self.stop()
         return True
+
+    def _tell_if_stuck(self, event: Died) -> None:
+        child = self._child(event.name)
+        if not child.was_ready and child.record.restarts == STUCK_AFTER:
+            self._tell(Stuck(event.name, *_why(event)))
+
+    def _child(self, name: str) -> Child:
+        return next(child for child in self.children if child.service.name == name)
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         for child in self.children:
@@ -117,3 +124,8 @@ class Supervisor:
             await asyncio.sleep(LOG_CHECK_S)
             for child in self.children:
                 bound(Path(child.record.log))
+
+
+def _why(event: Died) -> tuple[str, str]:
+    """`(message, hint)`: what the process said of its end, else what is known."""
+    return event.message or f"{event.name} cannot run: {event.reason}", event.hint or f"see {event.log}"
