@@ -1,5 +1,6 @@
 """Bodies come out as they were meant, whole or cut, in any encoding and any chunking."""
 
+import functools
 import gzip
 import os
 import zlib
@@ -25,7 +26,7 @@ PACKERS = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": functools.partial(brotli.compress, quality=5),
     "zstd": zstandard.ZstdCompressor().compress,
 }
 

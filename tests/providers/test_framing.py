@@ -3,16 +3,17 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heli.providers.framing import looks_like_sse, read_json_array, read_json_lines, read_sse
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+OBJECTS = st.dictionaries(st.text(max_size=5), JSON, max_size=3)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
@@ -71,7 +72,8 @@ def test_json_lines_come_back(values: list[object]) -> None:
     assert [event.data for event in read_json_lines(body).events] == values
 
 
-@given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=5), st.sampled_from([None, 1, 4]))
+@settings(max_examples=50)
+@given(st.lists(OBJECTS, max_size=5), st.sampled_from([None, 1, 4]))
 def test_json_arrays_come_back(values: list[object], indent: int | None) -> None:
     stream = read_json_array(json.dumps(values, indent=indent).encode())
 
@@ -79,7 +81,8 @@ def test_json_arrays_come_back(values: list[object], indent: int | None) -> None
     assert stream.is_done
 
 
-@given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), min_size=1, max_size=4), st.data())
+@settings(max_examples=50)
+@given(st.lists(OBJECTS, min_size=1, max_size=4), st.data())
 def test_a_cut_array_yields_the_elements_before_the_cut(values: list[object], data: st.DataObject) -> None:
     body = json.dumps(values).encode()
     cut = data.draw(st.integers(0, len(body) - 1))

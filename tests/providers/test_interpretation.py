@@ -1,6 +1,7 @@
 """Interpretation bears whatever was captured, and its time grows no faster than the bytes."""
 
 import gzip
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -19,8 +20,18 @@ from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import CostState
 from tests.providers.exchanges import an_exchange, read_recording, recorded, sse
 
+
+def _format_name(exchange: Exchange) -> str:
+    format = recognise(exchange).format
+    return f"{type(format).__name__}-{format.operation}"
+
+
 RECORDED = [read_recording(file)[0] for file in recorded()]
-PLACES = sorted({(exchange.origin, exchange.path) for exchange in RECORDED})
+PLACES = {
+    name: sorted({(each.origin, each.path) for each in exchanges})
+    for name, exchanges in itertools.groupby(sorted(RECORDED, key=_format_name), _format_name)
+}
+"""`{format: [(origin, path), …]}`, as the code that must bear all this is one for each format."""
 KEYS = """
 model messages content role type text choices delta message usage prompt_tokens completion_tokens total_tokens
 prompt_tokens_details cached_tokens input_tokens output_tokens cache_creation index tool_calls function name
@@ -54,29 +65,35 @@ def _check(found: Interpretation) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found))
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0].split("//")[1] + place[1][:40])
-@settings(max_examples=15)
-@given(request=st.binary(max_size=200), reply=st.binary(max_size=400), is_sse=st.booleans())
+@pytest.mark.parametrize("format", PLACES)
+@settings(max_examples=25)
+@given(
+    request=st.binary(max_size=200),
+    reply=st.binary(max_size=400),
+    is_sse=st.booleans(),
+    choice=st.integers(0),
+)
 def test_any_bytes_are_borne(
-    place: tuple[str, str], request: bytes, reply: bytes, is_sse: bool, prices: PriceBook
+    format: str, request: bytes, reply: bytes, is_sse: bool, choice: int, prices: PriceBook
 ) -> None:
-    origin, path = place
+    origin, path = PLACES[format][choice % len(PLACES[format])]
     body = b"data: " + reply if is_sse else reply
 
     _check(interpret(an_exchange(request, body, origin=origin, path=path), prices))
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place[0].split("//")[1] + place[1][:40])
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("format", PLACES)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(
     request=JSON,
     replies=st.lists(JSON, min_size=1, max_size=4),
     form=st.sampled_from(["json", "sse", "lines"]),
+    choice=st.integers(0),
 )
 def test_any_json_is_borne(
-    place: tuple[str, str], request: Any, replies: list[Any], form: str, prices: PriceBook
+    format: str, request: Any, replies: list[Any], form: str, choice: int, prices: PriceBook
 ) -> None:
-    origin, path = place
+    origin, path = PLACES[format][choice % len(PLACES[format])]
     asked = json.dumps(request).encode("utf-8", "replace")
     body = {
         "json": lambda: json.dumps(replies if len(replies) > 1 else replies[0]).encode(),
@@ -93,7 +110,7 @@ def test_any_json_is_borne(
     read_conversation(exchange)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     exchange=st.sampled_from(RECORDED),
     side=st.sampled_from(["request_body", "response_body"]),
@@ -262,21 +279,23 @@ GROWING: dict[str, tuple[dict[str, Any], Callable[[int], bytes]]] = {
 @pytest.mark.parametrize("name", GROWING)
 def test_time_grows_no_faster_than_the_reply(name: str, prices: PriceBook) -> None:
     place, grow = GROWING[name]
-    small, large = 100_000, 800_000
+    small, large = 50_000, 400_000
 
-    ratio = _seconds(grow(large), place, prices) / max(_seconds(grow(small), place, prices), 0.002)
+    limit = 8 * 3 * max(_seconds(grow(small), place, prices), 0.001)
 
-    assert ratio < 8 * 3, "eight times the bytes take much more than eight times the time"
+    assert _seconds(grow(large), place, prices, limit) < limit, "eight times the bytes take much more time"
 
 
-def _seconds(body: bytes, place: dict[str, Any], prices: PriceBook) -> float:
-    """Processor time, the best of three."""
+def _seconds(body: bytes, place: dict[str, Any], prices: PriceBook, enough: float = 0) -> float:
+    """Processor time, the best of three, or the first that is less than `enough`."""
     exchange = an_exchange({"model": "m", "messages": [{"role": "user", "content": "x"}]}, body, **place)
     best = float("inf")
     for _ in range(3):
         started = time.process_time()
         _check(interpret(exchange, prices))
         best = min(best, time.process_time() - started)
+        if best < enough:
+            break
     return best
 
 
