@@ -210,7 +210,7 @@ def _first_token_us(exchange: Exchange, reading: Reading) -> int | None:
     offset = next((event.end for event in reading.stream.events if begins(event)), None)
     if offset is None:
         return None
-    return arrival_us(exchange.response_headers, exchange.response_body, exchange.response_chunks, offset)
+    return arrival_us(reading.headers.encodings, exchange.response_body, exchange.response_chunks, offset)
 
 
 def rebuild_reply(exchange: Exchange) -> Json:

@@ -69,7 +69,7 @@ def _read_request(exchange: Exchange, reading: Reading) -> None:
 
 
 def _read_reply(exchange: Exchange, reading: Reading) -> None:
-    decoded = decode(exchange.response_headers, exchange.response_body)
+    decoded = decode(reading.headers.encodings, exchange.response_body)
     body = reading.response_body = decoded.data
     if decoded.trouble:
         reading.troubles.append(f"reply {decoded.trouble}")

@@ -1,23 +1,26 @@
 """What the headers of a reply tell of the call: the provider's id for it and how much of a limit is left."""
 
+from functools import lru_cache
+
 import msgspec
 
 from heli.schema.exchange import Headers
 
 _REQUEST_IDS = (
-    b"x-request-id",
-    b"request-id",
-    b"x-amzn-requestid",
-    b"apim-request-id",
-    b"x-goog-request-id",
-    b"x-generation-id",
-    b"x-cloud-trace-context",
-    b"cf-ray",
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-goog-request-id",
+    "x-generation-id",
+    "x-cloud-trace-context",
+    "cf-ray",
 )
 """The surest first."""
 
-_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit", b"retry-after", b"x-codex-")
-_INITIALS = frozenset(b"xrracXRRAC")
+_RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit", "retry-after", "x-codex-")
+_ENCODINGS = ("content-encoding", "transfer-encoding")
+_KEPT = frozenset({*_REQUEST_IDS, *_ENCODINGS, "content-type", "x-gemini-service-tier"})
 
 
 class ReplyHeaders(msgspec.Struct, frozen=True, gc=False):
@@ -27,23 +30,34 @@ class ReplyHeaders(msgspec.Struct, frozen=True, gc=False):
     rate_limits: dict[str, str]
     content_type: bytes
     service_tier: str
+    encodings: Headers
+    """The lines that say how the body is encoded."""
+
+
+@lru_cache(maxsize=4096)
+def _known(name: bytes) -> str:
+    """The name in lower case where the header means something here, else nothing."""
+    lowered = name.decode("latin-1").lower()
+    return lowered if lowered in _KEPT or lowered.startswith(_RATE_LIMITS) else ""
 
 
 def read_headers(headers: Headers) -> ReplyHeaders:
     rate_limits: dict[str, str] = {}
-    kept: dict[bytes, bytes] = {}
+    kept: dict[str, bytes] = {}
+    encodings: Headers = []
     for name, value in headers:
-        if not name or name[0] not in _INITIALS:
-            continue
-        lowered = name.lower()
-        if lowered.startswith(_RATE_LIMITS):
-            rate_limits[lowered.decode("latin-1")] = value.decode("latin-1")
-        else:
-            kept[lowered] = value
+        if known := _known(name):
+            if known not in _KEPT:
+                rate_limits[known] = value.decode("latin-1")
+            elif known in _ENCODINGS:
+                encodings.append((name, value))
+            else:
+                kept[known] = value
     request_id = next((kept[name] for name in _REQUEST_IDS if kept.get(name)), b"")
     return ReplyHeaders(
         request_id.decode("latin-1"),
         rate_limits,
-        kept.get(b"content-type", b""),
-        kept.get(b"x-gemini-service-tier", b"").decode("latin-1").lower(),
+        kept.get("content-type", b""),
+        kept.get("x-gemini-service-tier", b"").decode("latin-1").lower(),
+        encodings,
     )

@@ -83,7 +83,7 @@ def test_any_bytes_are_borne(
 
 
 @pytest.mark.parametrize("format", PLACES)
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
     request=JSON,
     replies=st.lists(JSON, min_size=1, max_size=4),

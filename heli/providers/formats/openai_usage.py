@@ -6,10 +6,15 @@ of `genai-prices`.
 """
 
 from decimal import Decimal
+from typing import Annotated
 
-from heli.providers.json_values import Json, as_count, as_dict, as_list, field
-from heli.providers.usage_ledger import first_count, minus, positive, split_totals
+import msgspec
+
+from heli.providers.json_values import MAX_COUNT, Json, as_count, as_dict, as_list, field
+from heli.providers.usage_ledger import minus, positive, split_totals
 from heli.schema.usage import Usage
+
+type _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
 _REASONING_OUTSIDE = frozenset({"PERPLEXITY", "X"})
 """Hosts whose `completion_tokens` do not include reasoning."""
@@ -20,76 +25,144 @@ _XAI_TICKS = Decimal(10) ** 10
 """xAI reports a cost in ticks, this many to a dollar (docs.x.ai, Cost Tracking)."""
 
 
+class _Details(msgspec.Struct, frozen=True, gc=False):
+    """What a total is made of."""
+
+    cached_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cache_creation_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
+    reasoning_tokens: _Count = None
+    cached_tokens_details: "_Details | None" = None
+
+
+class _ToolUse(msgspec.Struct, frozen=True, gc=False):
+    web_search_requests: _Count = None
+
+
+class _Reported(msgspec.Struct, frozen=True, gc=False):
+    """All that some host tells under these names."""
+
+    prompt_tokens: _Count = None
+    input_tokens: _Count = None
+    completion_tokens: _Count = None
+    output_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+    reasoning_tokens: _Count = None
+    prompt_cache_hit_tokens: _Count = None
+    cached_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    num_search_queries: _Count = None
+    citation_tokens: _Count = None
+    server_tool_use: _ToolUse | None = None
+
+
+_NOTHING = _Details()
+_OBJECTS = frozenset(name for name in _Reported.__struct_fields__ if name.endswith(("_details", "_use"))) | {
+    "cached_tokens_details"
+}
+
+
+def _as_reported(usage: dict[str, Json]) -> _Reported:
+    try:
+        return msgspec.convert(usage, _Reported)
+    except msgspec.ValidationError:
+        return msgspec.convert(_only_counts(usage), _Reported)
+
+
+def _only_counts(usage: Json) -> dict[str, Json]:
+    """The object without the fields that do not hold what they should."""
+    kept = {
+        name: _only_counts(value) if name in _OBJECTS else as_count(value)
+        for name, value in as_dict(usage).items()
+    }
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _first(*counts: int | None) -> int | None:
+    for count in counts:
+        if count is not None:
+            return count
+    return None
+
+
 def read_usage(usage: Json, provider: str) -> Usage:
     """A ledger from the usage object of chat, completions, embeddings or responses."""
-    fields = as_dict(usage)
-    if not fields:
+    if not as_dict(usage):
         return Usage()
-    total_input = first_count(fields, "prompt_tokens", "input_tokens")
-    total_output = first_count(fields, "completion_tokens", "output_tokens")
-    inputs = as_dict(fields.get("prompt_tokens_details") or fields.get("input_tokens_details"))
-    outputs = as_dict(fields.get("completion_tokens_details") or fields.get("output_tokens_details"))
-    reasoning = first_count(outputs, "reasoning_tokens")
-    if reasoning is None:
-        reasoning = first_count(fields, "reasoning_tokens")
-    reasoning, total_output = _place_reasoning(fields, provider, total_input, total_output, reasoning)
-    cache_read = _cache_read(fields, inputs)
-    cached_audio = positive(as_count(field(inputs, "cached_tokens_details", "audio_tokens")))
-    image = positive(first_count(inputs, "image_tokens"))
+    told = _as_reported(usage)
+    inputs = _either(told.prompt_tokens_details, told.input_tokens_details)
+    outputs = _either(told.completion_tokens_details, told.output_tokens_details)
+    total_input = _first(told.prompt_tokens, told.input_tokens)
+    total_output, reasoning = _place_reasoning(told, outputs, provider, total_input)
+    cache_read = _cache_read(told, inputs)
+    cached_audio = positive((inputs.cached_tokens_details or _NOTHING).audio_tokens)
     return split_totals(
         total_input=total_input,
         total_output=total_output,
         cache_read=minus(cache_read, cached_audio),
         cache_read_audio=cached_audio,
-        cache_write_5m=first_count(inputs, "cache_write_tokens", "cache_creation_tokens"),
-        input_audio=minus(positive(first_count(inputs, "audio_tokens")), cached_audio),
+        cache_write_5m=_first(inputs.cache_write_tokens, inputs.cache_creation_tokens),
+        input_audio=minus(positive(inputs.audio_tokens), cached_audio),
         # Which of the cached tokens were images is not told: the split would count some twice.
-        input_image=None if cache_read else image,
+        input_image=None if cache_read else positive(inputs.image_tokens),
         reasoning=reasoning,
-        output_audio=positive(first_count(outputs, "audio_tokens")),
-        output_image=positive(first_count(outputs, "image_tokens")),
-        server_tool_uses=_server_tools(fields),
+        output_audio=positive(outputs.audio_tokens),
+        output_image=positive(outputs.image_tokens),
+        server_tool_uses=_server_tools(told),
     )
 
 
-def _cache_read(fields: dict[str, Json], inputs: dict[str, Json]) -> int | None:
+def _either(one: _Details | None, other: _Details | None) -> _Details:
+    return one if one is not None and one != _NOTHING else other or _NOTHING
+
+
+def _cache_read(told: _Reported, inputs: _Details) -> int | None:
     """OpenAI's field; Perplexity's; then DeepSeek's, Moonshot's, Databricks' at the top level."""
-    cached = first_count(inputs, "cached_tokens", "cache_read_input_tokens")
-    if cached is None:
-        cached = first_count(fields, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
-    return cached
+    return _first(
+        inputs.cached_tokens,
+        inputs.cache_read_input_tokens,
+        told.prompt_cache_hit_tokens,
+        told.cached_tokens,
+        told.cache_read_input_tokens,
+    )
 
 
 def _place_reasoning(
-    fields: dict[str, Json],
-    provider: str,
-    total_input: int | None,
-    total_output: int | None,
-    reasoning: int | None,
+    told: _Reported, outputs: _Details, provider: str, total_input: int | None
 ) -> tuple[int | None, int | None]:
-    """Reasoning tokens and all output. A host's `total_tokens` shows what its output count leaves out."""
+    """All output and reasoning tokens. A host's `total_tokens` shows what its output count leaves out."""
+    reasoning = _first(outputs.reasoning_tokens, told.reasoning_tokens)
+    total_output = _first(told.completion_tokens, told.output_tokens)
     if total_output is None:
-        return reasoning, total_output
-    total = as_count(fields.get("total_tokens"))
+        return total_output, reasoning
+    total = told.total_tokens
     outside = None if total is None or total_input is None else total - total_input - total_output
     if reasoning:
         is_outside = outside == reasoning or reasoning > total_output
-        if provider in _REASONING_OUTSIDE and "completion_tokens" in fields:
+        if provider in _REASONING_OUTSIDE and told.completion_tokens is not None:
             is_outside = is_outside or outside is None or provider not in _TOTAL_TELLS
-        return reasoning, total_output + reasoning if is_outside else total_output
+        return total_output + reasoning if is_outside else total_output, reasoning
     if provider == "GOOGLE" and outside and outside > 0:
         # Gemini's OpenAI endpoint tells of thoughts only by a total that is too large.
-        return outside, total_output + outside
-    return reasoning, total_output
+        return total_output + outside, outside
+    return total_output, reasoning
 
 
-def _server_tools(fields: dict[str, Json]) -> dict[str, int]:
-    uses = {
-        "web_search": first_count(fields, "num_search_queries")
-        or as_count(field(fields, "server_tool_use", "web_search_requests")),
-        "citation_tokens": first_count(fields, "citation_tokens"),
-    }
-    return {tool: count for tool, count in uses.items() if count}
+def _server_tools(told: _Reported) -> dict[str, int]:
+    uses: dict[str, int] = {}
+    searches = told.num_search_queries or (told.server_tool_use and told.server_tool_use.web_search_requests)
+    if searches:
+        uses["web_search"] = searches
+    if told.citation_tokens:
+        uses["citation_tokens"] = told.citation_tokens
+    return uses
 
 
 def count_tool_items(output: Json) -> dict[str, int]:

@@ -39,8 +39,11 @@ class Rate(msgspec.Struct, frozen=True):
     is_own: bool = True
     """False when no price of its own is listed and that of plain input or output stands in."""
 
-    def at(self, total_input: int) -> Decimal:
+    def at(self, usage: Usage) -> Decimal:
         price = self.base
+        if not self.tiers:
+            return price
+        total_input = usage.total_input_tokens or 0
         for start, tier_price in self.tiers:
             if total_input > start:
                 price = tier_price
@@ -71,7 +74,6 @@ def compute_cost(
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_source=rates.source, price_date=day)
     doubts = [doubt for doubt in (estimated, rates.doubt) if doubt]
     parts: dict[str, Decimal] = {}
-    total_input = usage.total_input_tokens
     for name, count in zip(TOKEN_FIELDS, _counts(usage), strict=True):
         if not count:
             continue
@@ -80,7 +82,7 @@ def compute_cost(
             return _unknown(rates, day, f"no price for {name.replace('_', ' ')}")
         if not rate.is_own and "audio" in name:
             doubts.append(f"no price of its own for {name.replace('_', ' ')}")
-        parts[name] = (rate.at(total_input or 0) * count * factor).scaleb(-6)
+        parts[name] = (rate.at(usage) * count * factor).scaleb(-6)
     if not parts and usage.total_tokens is None and not usage.server_tool_uses:
         return _unknown(rates, day, "the provider reported no usage")
     _add_uses(rates, usage, parts, doubts)
