@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from heli.backend.live_calls import CallInFlight, CallsInFlight
+from heli.backend.live_filter import NOTHING, Known, find_known
 from heli.backend.spent_today import SpentToday
 from heli.schema.exchange import Exchange, Record
 from heli.schema.live import LiveCall, LiveEvent, LiveKind, LiveTotals
@@ -27,26 +28,27 @@ MAX_WAITING = 2_000
 type Look = Callable[[Exchange, LiveCall], LiveCall]
 """What can be told of a call in flight, given what was told before. Runs in a thread; must not raise."""
 
-type Wants = Callable[[LiveEvent], bool]
-"""Whether a subscriber is to be told of an event."""
+type Choose = Callable[[LiveEvent, Known], LiveEvent | None]
+"""What a subscriber is told in place of an event, given what is known of its call; `None` for nothing."""
 
 
 class Subscription:
     """One listener's queue. Iterating it ends when the hub closes."""
 
-    def __init__(self, wants: Wants) -> None:
-        self._wants = wants
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
         self._waiting: deque[LiveEvent] = deque(maxlen=MAX_WAITING)
         self._news = asyncio.Event()
         self._is_closed = False
         self.dropped = 0
         """Events that this listener was too slow for."""
 
-    def offer(self, event: LiveEvent) -> None:
-        if not self._wants(event):
+    def offer(self, event: LiveEvent, known: Known = NOTHING) -> None:
+        chosen = self._choose(event, known)
+        if chosen is None:
             return
         self.dropped += len(self._waiting) == MAX_WAITING
-        self._waiting.append(event)
+        self._waiting.append(chosen)
         self._news.set()
 
     def close(self) -> None:
@@ -103,13 +105,13 @@ class LiveHub:
                 self._publish(LiveEvent(kind=LiveKind.FINISHED, request=request))
 
     @contextlib.contextmanager
-    def subscribe(self, wants: Wants = lambda event: True) -> Iterator[Subscription]:
+    def subscribe(self, choose: Choose = lambda event, known: event) -> Iterator[Subscription]:
         """Listen, beginning with the calls that are in flight now."""
-        subscription = Subscription(wants)
+        subscription = Subscription(choose)
         if self._is_closed:
             subscription.close()
         for call in self._calls.announced():
-            subscription.offer(LiveEvent(kind=LiveKind.STARTED, call=call))
+            subscription.offer(LiveEvent(kind=LiveKind.STARTED, call=call.told), call.known)
         self._subscriptions.add(subscription)
         self._news.set()
         try:
@@ -129,20 +131,32 @@ class LiveHub:
         if len(calls) == MAX_PEEKS:
             self._news.set()
         seen = [(call, call.so_far()) for call in calls]
-        for call, told in await asyncio.to_thread(self._look_at, seen):
+        for call, told, known in await asyncio.to_thread(self._look_at, seen):
             if call.exchange.id not in self._calls or call.is_closed:
                 continue
             if not call.is_announced or told != call.told:
                 kind = LiveKind.STREAMING if call.is_announced else LiveKind.STARTED
-                call.told, call.is_announced = told, True
-                self._publish(LiveEvent(kind=kind, call=told))
+                call.told, call.known, call.is_announced = told, known, True
+                self._publish(LiveEvent(kind=kind, call=told), known)
 
-    def _look_at(self, seen: list[tuple[CallInFlight, Exchange]]) -> list[tuple[CallInFlight, LiveCall]]:
-        return [(call, self._look(exchange, call.told)) for call, exchange in seen]
+    def _look_at(
+        self, seen: list[tuple[CallInFlight, Exchange]]
+    ) -> list[tuple[CallInFlight, LiveCall, Known]]:
+        found = []
+        for call, exchange in seen:
+            told = self._look(exchange, call.told)
+            found.append((call, told, find_known(exchange, told, call.known)))
+        return found
 
-    def _publish(self, event: LiveEvent) -> None:
+    def expire(self) -> None:
+        """Give up silent calls."""
+        for call in self._calls.expire(self._clock()):
+            if call.is_announced:
+                self._publish(LiveEvent(kind=LiveKind.LEFT, call=call.told), call.known)
+
+    def _publish(self, event: LiveEvent, known: Known = NOTHING) -> None:
         for subscription in self._subscriptions:
-            subscription.offer(event)
+            subscription.offer(event, known)
 
     async def run(self) -> None:
         """Until cancelled: tell about progress, give up silent calls."""
@@ -150,7 +164,7 @@ class LiveHub:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), SWEEP_S)
             self._news.clear()
-            self._calls.expire(self._clock())
+            self.expire()
             if self._subscriptions:
                 await self.tell_progress()
                 await asyncio.sleep(TICK_S)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from heli.backend.live_filter import NOTHING, Known
 from heli.schema.exchange import Closed, Direction, Exchange, Grown, Opened, Record, Whole
 from heli.schema.live import LiveCall
 
@@ -29,6 +30,7 @@ class CallInFlight:
         "is_announced",
         "is_changed",
         "is_closed",
+        "known",
         "request",
         "response",
         "told",
@@ -44,6 +46,8 @@ class CallInFlight:
         self.is_closed = False
         self.told = LiveCall(id=exchange.request_id, created_at=_utc(exchange.started_ns))
         """What subscribers were told last."""
+        self.known: Known = NOTHING
+        """What filters may ask of it."""
 
     @property
     def kept_bytes(self) -> int:
@@ -97,17 +101,20 @@ class CallsInFlight:
             call.is_changed = False
         return news[:limit]
 
-    def announced(self) -> list[LiveCall]:
-        """What was told last of each call that is still in flight, oldest first."""
-        return [call.told for call in self._calls.values() if call.is_announced and not call.is_closed]
+    def announced(self) -> list[CallInFlight]:
+        """The calls that were told of and are still in flight, oldest first."""
+        return [call for call in self._calls.values() if call.is_announced and not call.is_closed]
 
     def remove(self, call_ids: Iterable[bytes]) -> None:
         for call_id in call_ids:
             if call := self._calls.pop(call_id, None):
                 self._kept_bytes -= call.kept_bytes
 
-    def expire(self, now: float) -> None:
-        self.remove([id for id, call in self._calls.items() if now - call.heard_at > SILENCE_S])
+    def expire(self, now: float) -> list[CallInFlight]:
+        """Give up the calls of which nothing came for long; returns them."""
+        silent = {id: call for id, call in self._calls.items() if now - call.heard_at > SILENCE_S}
+        self.remove(silent)
+        return list(silent.values())
 
     def _open(self, exchange: Exchange, now: float) -> None:
         if exchange.id in self._calls:

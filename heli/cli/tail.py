@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from heli.client import Client, Connected, Disconnected, LiveFeed
 from heli.schema.errors import UnreachableError
-from heli.schema.live import LiveCall, LiveEvent, LiveTotals
+from heli.schema.live import LiveCall, LiveEvent, LiveKind, LiveTotals
 from heli.schema.request import Request
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class Tail:
                 self._totals = item
             case LiveEvent(request=Request() as request):
                 self._settle([request])
+            case LiveEvent(kind=LiveKind.LEFT, call=LiveCall() as call):
+                self._running.pop(call.id, None)
             case LiveEvent(call=LiveCall() as call) if call.id not in self._shown:
                 self._running[call.id] = call
 

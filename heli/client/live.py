@@ -94,7 +94,7 @@ def _decode(name: str, data: str) -> LiveEvent | LiveTotals | None:
     try:
         if name == "totals":
             return msgspec.json.decode(data, type=LiveTotals)
-        if name in ("started", "streaming", "finished"):
+        if name in ("started", "streaming", "finished", "left"):
             return msgspec.json.decode(data, type=LiveEvent)
     except msgspec.DecodeError as error:
         raise HeliError(

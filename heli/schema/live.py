@@ -14,6 +14,8 @@ class LiveKind(enum.StrEnum):
     STARTED = "started"
     STREAMING = "streaming"
     FINISHED = "finished"
+    LEFT = "left"
+    """A call that was told of drops out: it is not what the filter asks for after all, or was given up."""
 
 
 class LiveCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,7 +35,7 @@ class LiveCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LiveEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event of `GET /v1/live`: `call` for started and streaming, `request` for finished."""
+    """One event of `GET /v1/live`: `request` for finished, `call` for the others."""
 
     kind: LiveKind
     call: LiveCall | None = None

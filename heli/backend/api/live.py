@@ -1,6 +1,5 @@
 """The live feed, as server-sent events."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -12,19 +11,15 @@ from starlette.responses import StreamingResponse
 from heli.backend.api.answers import encode, tells
 from heli.backend.api.parts import Here, Parts
 from heli.backend.api.period import make_node
-from heli.backend.live import Wants
-from heli.backend.queries.request_list import which_match
-from heli.backend.queries.scope import Scope
-from heli.schema.live import LiveEvent, LiveKind
+from heli.backend.api.selection import Selection, everything
+from heli.schema.live import LiveEvent
 
 TOTALS_S = 2.0
 KEEP_ALIVE_S = 15.0
 
 router = APIRouter(tags=["Live"])
 
-Filter = Annotated[
-    str, Query(description="only finished requests that this filter lets through", max_length=16_384)
-]
+Filter = Annotated[str, Query(description="only calls that this filter lets through", max_length=16_384)]
 
 
 @router.get(
@@ -36,17 +31,19 @@ Filter = Annotated[
 async def live(here: Here, filter: Filter = "") -> StreamingResponse:
     """Server-sent events: `started`, `streaming` and `finished` (a LiveEvent each), `totals` every 2 seconds.
 
-    Best effort: a listener that is too slow misses events. With a filter only finished requests are told of,
-    as a call in flight is not known well enough to be judged.
+    Best effort: a listener that is too slow misses events. With a filter, a call in flight is told of unless
+    what is known of it fails the filter; when it turns out to be none of those asked for, it is told to have
+    `left`.
     """
-    scope = here.scope(make_node(filter)) if filter.strip() else None
+    selection = Selection(here, make_node(filter)) if filter.strip() else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(follow(here, scope), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(follow(here, selection), media_type="text/event-stream", headers=headers)
 
 
-async def follow(here: Parts, scope: Scope | None) -> AsyncIterator[bytes]:
+async def follow(here: Parts, selection: Selection | None) -> AsyncIterator[bytes]:
     """The feed's bytes, until the hub closes."""
-    with here.hub.subscribe(_wants(scope)) as subscription:
+    choose = everything if selection is None else selection.choose
+    with here.hub.subscribe(choose) as subscription:
         kept_alive_at = told_at = 0.0
         while True:
             now = time.monotonic()
@@ -59,8 +56,8 @@ async def follow(here: Parts, scope: Scope | None) -> AsyncIterator[bytes]:
             events = await subscription.batch(max(0.0, told_at + TOTALS_S - now))
             if events is None:
                 return
-            if scope is not None and events:
-                events = await asyncio.to_thread(_matching, here, scope, events)
+            if selection is not None:
+                events = await selection.settle(events)
             if events:
                 yield b"".join(frame(event.kind.value, event) for event in events)
 
@@ -68,14 +65,3 @@ async def follow(here: Parts, scope: Scope | None) -> AsyncIterator[bytes]:
 def frame(name: str, data: msgspec.Struct) -> bytes:
     """One server-sent event."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data))
-
-
-def _wants(scope: Scope | None) -> Wants:
-    return (lambda event: True) if scope is None else (lambda event: event.kind is LiveKind.FINISHED)
-
-
-def _matching(here: Parts, scope: Scope, events: list[LiveEvent]) -> list[LiveEvent]:
-    """Ask the log, so that a filter means here what it means everywhere."""
-    requests = [event.request for event in events if event.request is not None]
-    ids = which_match(here.log, scope, requests)
-    return [event for event in events if event.request is not None and event.request.id in ids]

@@ -43,8 +43,8 @@ class _Writer:
         operator = node.get("operator")
         if operator not in ("and", "or"):
             raise UsageError(f"{show(operator)} joins no conditions", 'the operator is "and" or "or"')
-        operands = (self.write(operand, depth + 1) for operand in _operands(node, operator))
-        return f"({f' {operator.upper()} '.join(operands)})"
+        joined = (self.write(operand, depth + 1) for operand in operands(node, operator))
+        return f"({f' {operator.upper()} '.join(joined)})"
 
     def write_leaf(self, leaf: Mapping[str, Any]) -> str:
         self.leaf_count += 1
@@ -67,9 +67,9 @@ class _Writer:
         return write_column(self.binder, name, fields[name])
 
 
-def _operands(node: Mapping[str, Any], operator: str) -> list[Any]:
+def operands(node: Mapping[str, Any], operator: str) -> list[Any]:
     """All that one operator joins, in order, however the branches nest."""
-    operands: list[Any] = []
+    found: list[Any] = []
     waiting: list[Any] = [node]
     while waiting:
         current = waiting.pop()
@@ -78,5 +78,5 @@ def _operands(node: Mapping[str, Any], operator: str) -> list[Any]:
                 raise UsageError("a branch of the filter has a left side but no right one")
             waiting += [current["right"], current["left"]]
         else:
-            operands.append(current)
-    return operands
+            found.append(current)
+    return found

@@ -86,6 +86,18 @@ def tell_live(backend: BackendProcess, *records: Opened | Grown) -> None:
     assert backend.client.post("/v1/ingest/live", content=body, headers=AUTHORIZED).status_code == 204
 
 
+def in_flight(done: Exchange) -> Exchange:
+    """The same call before anything was answered."""
+    return msgspec.structs.replace(
+        done,
+        outcome=Outcome.INTERRUPTED,
+        response_status=None,
+        response_body=b"",
+        response_headers=[],
+        end_us=None,
+    )
+
+
 def streamed(text: str) -> bytes:
     piece = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": text}}]}
     return b"data: %b\n\n" % json.dumps(piece).encode()
@@ -96,14 +108,7 @@ def test_the_live_feed_tells_a_call_from_beginning_to_end(own_store: RunningStor
     with running(own_store) as backend:
         backend.wait(lambda: backend.status("/readyz") == 200)
         done = an_exchange(request_body=a_question("How are you?", stream=True))
-        begun = msgspec.structs.replace(
-            done,
-            outcome=Outcome.INTERRUPTED,
-            response_status=None,
-            response_body=b"",
-            response_headers=[],
-            end_us=None,
-        )
+        begun = in_flight(done)
         head = Grown(
             id=begun.id,
             direction=Direction.RESPONSE,
@@ -158,6 +163,32 @@ def test_a_filtered_feed_tells_only_what_matches(own_store: RunningStore) -> Non
             name, event = next((name, event) for name, event in told if name != "totals")
 
             assert (name, event["request"]["id"]) == ("finished", str(wanted.request_id))
+
+
+def test_a_filtered_feed_tells_of_calls_in_flight(own_store: RunningStore) -> None:
+    own_store.start()
+    with running(own_store) as backend:
+        backend.wait(lambda: backend.status("/readyz") == 200)
+        alices, bobs = (
+            an_exchange(headers=[(b"Helicone-User-Id", name)], request_body=a_question(stream=True))
+            for name in (b"alice", b"bob")
+        )
+        with (
+            backend.client.stream("GET", "/v1/live", params={"filter": "user:alice status:500"}) as feed,
+            httpx.Client(base_url=backend.client.base_url) as other,
+        ):
+            told = ((name, event) for name, event in events(feed.iter_lines()) if name != "totals")
+            caller = BackendProcess(own_store, backend.port)
+            caller.client = other
+            tell_live(caller, *(Opened(exchange=in_flight(done)) for done in (bobs, alices)))
+            name, event = next(told)
+            assert (name, event["call"]["id"]) == ("started", str(alices.request_id))
+            failed = an_exchange(headers=[(b"Helicone-User-Id", b"alice")], response_status=500)
+            assert send(caller, bobs, alices, failed).json()["stored"] == 3
+            name, event = next(told)
+            assert (name, event["call"]["id"]) == ("left", str(alices.request_id))
+            name, event = next(told)
+            assert (name, event["request"]["id"]) == ("finished", str(failed.request_id))
 
 
 def test_a_listener_does_not_hold_up_the_end(own_store: RunningStore) -> None:

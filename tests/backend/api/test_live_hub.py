@@ -13,6 +13,7 @@ import pytest
 from heli.backend import app, live, live_calls
 from heli.backend.live import LiveHub, Subscription
 from heli.backend.live_calls import CallsInFlight
+from heli.backend.live_filter import Known
 from heli.backend.spent_today import SpentToday, machine_time
 from heli.schema.exchange import Closed, Direction, Exchange, Grown, Opened, Outcome
 from heli.schema.live import LiveCall, LiveEvent, LiveKind
@@ -248,10 +249,10 @@ def test_a_finished_event_needs_no_listener() -> None:
 
 def test_events_are_offered_to_those_who_want_them() -> None:
     async def scenario(hub: LiveHub) -> None:
-        def wants(event: LiveEvent) -> bool:
-            return event.kind is LiveKind.STARTED
+        def choose(event: LiveEvent, known: Known) -> LiveEvent | None:
+            return event if event.kind is LiveKind.STARTED else None
 
-        with hub.subscribe(wants) as listener:
+        with hub.subscribe(choose) as listener:
             hub.finish([a_request()])
             assert await listener.batch(0.0) == []
 
