@@ -7,9 +7,10 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from heli.proxy.gateway.framing import BadFraming, Body, NoBody
-from heli.proxy.gateway.heads import HEAD_END, BadHead, ReplyHead, RequestHead, read_reply_head
+from heli.proxy.gateway.framing import BadFraming, Body, LengthBody, NoBody
+from heli.proxy.gateway.heads import HEAD_END, BadHead, ReplyHead, read_reply_head
 from heli.proxy.gateway.identity import id_text
+from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.recording import start_recording
 from heli.proxy.gateway.replies import error_reply
 from heli.proxy.gateway.targets import Target, TargetRefusedError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_REPLAYED = 1024 * 1024
 """A request up to this size is kept until the first byte of the reply, in case it must be sent again."""
+DIGITS_REPLAYED = 6
+"""A length of no more digits is below that."""
 REPEAT_WITHIN_S = 1.0
 """A resting connection that closes so soon after a request never carried it."""
 
@@ -37,7 +40,6 @@ class Call:
     """Known once the head of the reply has come."""
     reply_buffer = b""
     reply_head: ReplyHead | None = None
-    target: Target | None = None
     upstream: UpstreamConnection | None = None
     connecting: asyncio.Task[None] | None = None
     unsent: list[bytes] | None = None
@@ -45,28 +47,23 @@ class Call:
     sent_at = 0.0
     """When the request began to go out, by the loop's clock."""
 
-    def __init__(self, caller: "CallerConnection", head: RequestHead) -> None:
+    def __init__(self, caller: "CallerConnection", outgoing: Outgoing, digits: bytes) -> None:
         self.caller = caller
-        self.head = head
-        self.request_body: Body = head.body()
+        self.outgoing = outgoing
+        self.digits = digits
+        """The length of the request's body as the caller wrote it; empty if it did not."""
+        self.request_body: Body = LengthBody(int(digits)) if digits else outgoing.head.body()
         self.touched = caller.gateway.now
         """When bytes last came from either side, by the coarse clock."""
-        self.recording = start_recording(caller, head)
+        self.recording = start_recording(caller, outgoing, digits)
 
     # The request.
 
     def begin(self, rest: bytes) -> int:
         """Send the call off, with the first bytes of its body; return how many of them it took."""
-        gateway = self.caller.gateway
-        try:
-            self.target = gateway.target_of(self.caller, self.head)
-        except TargetRefusedError as refused:
-            gateway.counters.targets_refused += 1
-            self.refuse(refused)
-            return len(rest)
-        self.recording.sent_to(self.target.origin)
+        gateway, outgoing = self.caller.gateway, self.outgoing
         taken = 0
-        parts = [self._request_head(self.target)]
+        parts = [outgoing.forwarded(self.digits)]
         if rest and not self.request_body.is_done:
             try:
                 taken = self.request_body.take(rest)
@@ -78,33 +75,17 @@ class Call:
         elif self.request_body.is_done:
             self.recording.request_part(b"", is_last=True)
         self.unsent = parts
-        upstream = gateway.pool.take(self.target) if self._may_reuse() else None
+        # A request too big to be kept must not risk a connection that may be closing.
+        may_reuse = len(self.digits) <= DIGITS_REPLAYED and not outgoing.is_upgrade
+        upstream = gateway.pool.take(outgoing.target) if may_reuse else None
         if upstream is not None:
             self._attach(upstream)
         else:
-            self.connecting = gateway.loop.create_task(self._connect(self.target))
+            self._start_connecting()
         return taken
 
-    def _may_reuse(self) -> bool:
-        """A request too big to be kept must not risk a connection that may be closing."""
-        length = self.head.content_length
-        return (length is None or length <= MOST_REPLAYED) and not self.head.upgrade
-
-    def _request_head(self, target: Target) -> bytes:
-        head = self.head
-        lines = head.lines
-        host = target.host_header
-        lines[head.host_line] = (lines[head.host_line] or b"Host") + b": " + host
-        first = b" ".join((head.method, head.target, head.version))
-        if self._asks_for_upgrade():
-            return b"\r\n".join(
-                [first, *lines, b"Connection: Upgrade", b"Upgrade: " + head.upgrade, b"", b""]
-            )
-        return b"\r\n".join([first, *lines, b"", b""])
-
-    def _asks_for_upgrade(self) -> bool:
-        """Only WebSocket: other upgrades concern the caller's own hop."""
-        return b"websocket" in self.head.upgrade and b"upgrade" in self.head.connection
+    def _start_connecting(self) -> None:
+        self.connecting = self.caller.gateway.loop.create_task(self._connect(self.outgoing.target))
 
     def request_received(self, data: bytes) -> int:
         """More of the request's body; return how much of `data` belonged to it."""
@@ -141,7 +122,6 @@ class Call:
         try:
             upstream = await gateway.pool.connect(target)
         except TargetRefusedError as refused:
-            gateway.counters.targets_refused += 1
             self.refuse(refused)
         except TimeoutError:
             self.fail(
@@ -190,14 +170,13 @@ class Call:
                 )
         elif upstream is not None and upstream.was_used and self._may_repeat():
             self.caller.gateway.counters.calls_repeated += 1
-            assert self.target is not None
-            self.connecting = self.caller.gateway.loop.create_task(self._connect(self.target))
+            self._start_connecting()
         else:
-            origin = self.target.origin if self.target else "the provider"
             self.fail(
                 HTTPStatus.BAD_GATEWAY,
                 Outcome.UPSTREAM_ERROR,
-                f"{origin} ended the connection without a reply" + (f": {error}" if error else ""),
+                f"{self.outgoing.target.origin} ended the connection without a reply"
+                + (f": {error}" if error else ""),
             )
 
     def _may_repeat(self) -> bool:
@@ -244,7 +223,7 @@ class Call:
             self._bad_reply(str(bad))
             return
         if head.is_interim:
-            if self.head.version == b"HTTP/1.1":
+            if self.outgoing.head.version == b"HTTP/1.1":
                 self.caller.transport.write(block)
             self.unsent = None
             if rest:
@@ -266,16 +245,16 @@ class Call:
             lines.append(b"Helicone-Id: " + id_text(self.recording.id))
             lines.append(b"Helicone-Status: success")
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            if not self._asks_for_upgrade():
+            if not self.outgoing.is_upgrade:
                 self.reply_head = None
                 self._bad_reply("it switches protocols, which nobody asked for")
                 return
             self._start_tunnel(head, lines, rest)
             return
-        self.reply_body = head.body(self.head.method)
-        if self.head.wants_close or self.reply_body.ends_with_connection:
+        self.reply_body = head.body(self.outgoing.head.method)
+        if self.outgoing.head.wants_close or self.reply_body.ends_with_connection:
             lines.append(b"Connection: close")
-        elif self.head.version == b"HTTP/1.0":
+        elif self.outgoing.head.version == b"HTTP/1.0":
             lines.append(b"Connection: keep-alive")
         self._pass_reply(rest, b"\r\n".join([*lines, b"", b""]))
 
@@ -302,20 +281,15 @@ class Call:
         """The reply is whole. `extra` is what the provider sent behind it, which nobody asked for."""
         upstream, self.upstream = self.upstream, None
         head, body = self.reply_head, self.reply_body
+        assert head is not None
+        assert body is not None
         if upstream is not None and not upstream.is_lost:
-            is_reusable = (
-                head is not None
-                and not head.wants_close
-                and not extra
-                and self.request_body.is_done
-                and not (body is not None and body.ends_with_connection)
-            )
-            if is_reusable:
-                self.caller.gateway.pool.rest(upstream)
-            else:
+            if head.wants_close or extra or body.ends_with_connection or not self.request_body.is_done:
                 upstream.abort()
+            else:
+                self.caller.gateway.pool.rest(upstream)
         self._over(Outcome.COMPLETE, None)
-        must_close = self.head.wants_close or (body is not None and body.ends_with_connection)
+        must_close = self.outgoing.head.wants_close or body.ends_with_connection
         self.caller.call_ended(self, must_close=must_close)
 
     # Upgraded connections.
@@ -324,7 +298,7 @@ class Call:
         self.is_tunnel = True
         self.request_body = NoBody()
         self.recording.upgraded()
-        upgrade = head.upgrade or self.head.upgrade
+        upgrade = head.upgrade or self.outgoing.head.upgrade
         lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade, b"", b""]
         self.caller.transport.write(b"\r\n".join(lines) + rest)
         if rest:
@@ -362,6 +336,7 @@ class Call:
 
     def refuse(self, refused: TargetRefusedError) -> None:
         """Answer in the provider's stead: the call may not go where it asks."""
+        self.caller.gateway.counters.targets_refused += 1
         self.fail(refused.status, Outcome.REFUSED, str(refused))
 
     def fail(self, status: HTTPStatus, outcome: Outcome, reason: str) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from heli.proxy.gateway.call import Call
 from heli.proxy.gateway.heads import HEAD_END, BadHead, RequestHead, read_request_head
+from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.replies import error_reply, plain_reply
+from heli.proxy.gateway.targets import NOWHERE, TargetRefusedError
 from heli.schema.exchange import Listener
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class CallerConnection(asyncio.Protocol):
         "listener",
         "peer",
         "rests_since",
+        "seen",
         "started_ns",
         "started_us",
         "transport",
@@ -49,6 +52,8 @@ class CallerConnection(asyncio.Protocol):
         """One of the gateway's own routes is being answered."""
         self.peer = ""
         self.transport: asyncio.Transport
+        self.seen: Outgoing | None = None
+        """What was made of the last request's head."""
         self.is_gone = False
         self.is_leaving = False
         """Nothing more is read; the connection ends when what was written has gone out."""
@@ -130,6 +135,11 @@ class CallerConnection(asyncio.Protocol):
             self._take_head(data[: end + 4], data[end + 4 :])
 
     def _take_head(self, block: bytes, rest: bytes) -> None:
+        if self.seen is not None:
+            digits = self.seen.again(block)
+            if digits is not None:
+                self._begin(self.seen, digits, rest)
+                return
         if block[:2] == b"\r\n":
             block = block.lstrip(b"\r\n")
         try:
@@ -143,7 +153,18 @@ class CallerConnection(asyncio.Protocol):
             self.started_ns = 0
             self.answering = self.gateway.loop.create_task(self._answer(head, rest))
             return
-        call = self.call = Call(self, head)
+        try:
+            target = self.gateway.target_of(self, head)
+        except TargetRefusedError as refused:
+            self.call = Call(self, Outgoing(head, NOWHERE, block), head.length_digits)
+            self.started_ns = 0
+            self.call.refuse(refused)
+            return
+        self.seen = Outgoing(head, target, block)
+        self._begin(self.seen, head.length_digits, rest)
+
+    def _begin(self, outgoing: Outgoing, digits: bytes, rest: bytes) -> None:
+        call = self.call = Call(self, outgoing, digits)
         self.started_ns = 0
         self.window_start, self.window_bytes = self.gateway.now, len(rest)
         taken = call.begin(rest)

@@ -22,22 +22,38 @@ from heli.schema.exchange import (
 class Side:
     """One body of a call: what has not been recorded yet, and how much there was in all."""
 
-    __slots__ = ("chunk_count", "chunks", "is_closed", "kept", "parts", "pending", "total")
+    __slots__ = ("chunk_count", "chunks", "kept", "most", "parts", "recorded", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
+        """How many bytes are kept; 0 once a piece could not be recorded: nothing may come behind a hole."""
         self.parts: list[bytes] = []
         self.chunks: ChunkTimes = []
-        self.pending = 0
-        """Bytes in `parts`."""
         self.kept = 0
         """Bytes recorded or to be recorded."""
+        self.recorded = 0
         self.total = 0
         self.chunk_count = 0
-        self.is_closed = False
-        """A piece could not be recorded, so what comes after it must not be either."""
 
-    def add(self, data: bytes, at_us: int, most: int) -> None:
+    @property
+    def pending(self) -> int:
+        """Bytes in `parts`."""
+        return self.kept - self.recorded
+
+    def add(self, data: bytes, at_us: int) -> None:
         """Take a piece that has just passed; what is over `most` in all is only counted."""
+        size = len(data)
+        kept = self.kept + size
+        if kept > self.most or self.chunk_count >= MAX_CHUNK_TIMES:
+            self._add_bounded(data, at_us)
+            return
+        self.total += size
+        self.kept = kept
+        self.chunk_count += 1
+        self.chunks.append((at_us, size))
+        self.parts.append(data)
+
+    def _add_bounded(self, data: bytes, at_us: int) -> None:
         size = len(data)
         self.total += size
         self.chunk_count += 1
@@ -46,26 +62,22 @@ class Side:
         else:
             last_us, last_size = self.chunks[-1]
             self.chunks[-1] = (last_us, last_size + size)
-        room = most - self.kept
-        if room <= 0 or self.is_closed:
-            return
-        if size > room:
-            data, size = data[:room], room
-        self.parts.append(data)
-        self.pending += size
-        self.kept += size
+        room = self.most - self.kept
+        if room > 0:
+            self.parts.append(data[:room])
+            self.kept += min(size, room)
 
     def take(self) -> tuple[bytes, ChunkTimes]:
         """What has not been recorded yet; it counts as recorded from now on."""
         data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         chunks = self.chunks
-        self.parts, self.chunks, self.pending = [], [], 0
+        self.parts, self.chunks, self.recorded = [], [], self.kept
         return data, chunks
 
     def close(self) -> None:
         """Keep no more bytes of this body; go on counting them."""
-        self.is_closed = True
-        self.parts, self.pending = [], 0
+        self.most = 0
+        self.parts, self.recorded = [], self.kept
 
 
 class Capture:
@@ -102,10 +114,8 @@ class Capture:
         self.started_us = started_us
         self.listener = listener
         self.peer = peer
-        self.most = most
-        """How many bytes of each body are kept."""
-        self.request = Side()
-        self.reply = Side()
+        self.request = Side(most)
+        self.reply = Side(most)
 
     def now_us(self) -> int:
         """Microseconds since the call began."""

@@ -15,7 +15,9 @@ class Counters:
     """The numbers of one worker since it started."""
 
     def __init__(self) -> None:
+        self.calls_complete = 0
         self.calls: Counter[Outcome] = Counter()
+        """Those that ended otherwise, by how."""
         self.calls_unrecorded = 0
         """Calls that went well but are not in the spool, because of a failure of heli's own."""
         self.own_faults = 0
@@ -52,7 +54,8 @@ class WorkerCollector:
             "heli_gateway_calls", "Calls that ended, by how.", labels=["worker", "outcome"]
         )
         for outcome in Outcome:
-            calls.add_metric([self._worker, outcome.value], counters.calls[outcome])
+            ended = counters.calls_complete if outcome is Outcome.COMPLETE else counters.calls[outcome]
+            calls.add_metric([self._worker, outcome.value], ended)
         yield calls
         for name, text, value in (
             ("calls_unrecorded", "Calls that heli failed to record.", counters.calls_unrecorded),

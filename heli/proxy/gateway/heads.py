@@ -46,6 +46,10 @@ class Head:
 
     version = b""
     content_length: int | None = None
+    length_line = b""
+    length_digits = b""
+    length_index = 0
+    """Where among the captured headers the length stands."""
     is_chunked = False
     connection = b""
     """The options of the connection header, in lower case."""
@@ -79,6 +83,8 @@ class Head:
                 continue
             if kind & Kind.READ:
                 self._read(kind, line)
+                if kind & Kind.LENGTH:
+                    self.length_index = index
             if kind & Kind.HOST and not is_reply:
                 self.host_line = index - len(dropped)
                 lines[index] = pair[0]
@@ -95,6 +101,7 @@ class Head:
             if self.content_length is not None or not _LENGTH.fullmatch(value):
                 raise BadHead("its length is not one plain number")
             self.content_length = int(value)
+            self.length_line, self.length_digits = line, value
         elif kind & Kind.HOST:
             if self.host is not None:
                 raise BadHead("it names its host twice")

@@ -174,7 +174,10 @@ class Recorder:
         if capture.ended:
             return
         capture.ended = True
-        self._counters.calls[outcome] += 1
+        if outcome is Outcome.COMPLETE:
+            self._counters.calls_complete += 1
+        else:
+            self._counters.calls[outcome] += 1
         if capture.broken:
             self._counters.calls_unrecorded += 1
             return

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 from heli.proxy.gateway import faults
 from heli.proxy.gateway.capture import Capture
-from heli.proxy.gateway.headers import mask_url
-from heli.proxy.gateway.heads import RequestHead
-from heli.proxy.gateway.identity import make_id, request_id, take_key
+from heli.proxy.gateway.identity import make_id, request_id
+from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.recorder import GROW_BYTES
 from heli.schema.exchange import Headers, Listener, Outcome
 
@@ -25,9 +24,6 @@ class Recording:
     def __init__(self, call_id: bytes = b"") -> None:
         self.id = call_id
         """Empty for calls that are not recorded by intention."""
-
-    def sent_to(self, origin: str) -> None:
-        """The target is known."""
 
     def request_part(self, data: bytes, *, is_last: bool) -> None:
         """Bytes of the request's body have passed."""
@@ -55,9 +51,6 @@ class LiveRecording(Recording):
         self._capture = capture
         gateway.recorder.begin(capture)
 
-    def sent_to(self, origin: str) -> None:
-        self._capture.origin = origin
-
     def request_part(self, data: bytes, *, is_last: bool) -> None:
         capture = self._capture
         try:
@@ -65,7 +58,7 @@ class LiveRecording(Recording):
                 faults.strike("capture_request")
             at_us = time.perf_counter_ns() // 1000 - capture.started_us
             if data:
-                capture.request.add(data, at_us, capture.most)
+                capture.request.add(data, at_us)
             if is_last:
                 capture.request_end_us = at_us
             if capture.is_opened or capture.request.pending > GROW_BYTES:
@@ -86,7 +79,7 @@ class LiveRecording(Recording):
         try:
             if faults.ARMED:
                 faults.strike("capture_reply")
-            capture.reply.add(data, time.perf_counter_ns() // 1000 - capture.started_us, capture.most)
+            capture.reply.add(data, time.perf_counter_ns() // 1000 - capture.started_us)
             if capture.is_opened or capture.reply.pending > GROW_BYTES:
                 self._grown()
         except Exception:
@@ -115,11 +108,8 @@ class LiveRecording(Recording):
 _UNRECORDED = Recording()
 
 
-def start_recording(caller: "CallerConnection", head: RequestHead) -> Recording:
-    """Find out who calls, take heli's key out of the head, and begin to record.
-
-    A failure costs the recording, never the call.
-    """
+def start_recording(caller: "CallerConnection", outgoing: Outgoing, digits: bytes) -> Recording:
+    """Begin to record a call. A failure costs the recording, never the call."""
     gateway, listener = caller.gateway, caller.listener
     if listener is None:
         return _UNRECORDED
@@ -127,8 +117,8 @@ def start_recording(caller: "CallerConnection", head: RequestHead) -> Recording:
     try:
         if faults.ARMED:
             faults.strike("identify")
-        call_id = request_id(head)
-        return LiveRecording(gateway, _make_capture(caller, listener, head, call_id))
+        call_id = request_id(outgoing.head)
+        return LiveRecording(gateway, _make_capture(caller, listener, outgoing, digits, call_id))
     except Exception:
         gateway.own_fault("identify")
         gateway.counters.calls_unrecorded += 1
@@ -136,7 +126,7 @@ def start_recording(caller: "CallerConnection", head: RequestHead) -> Recording:
 
 
 def _make_capture(
-    caller: "CallerConnection", listener: Listener, head: RequestHead, call_id: bytes
+    caller: "CallerConnection", listener: Listener, outgoing: Outgoing, digits: bytes, call_id: bytes
 ) -> Capture:
     capture = Capture(
         call_id,
@@ -146,8 +136,9 @@ def _make_capture(
         caller.peer,
         caller.gateway.settings.gateway.capture_max_bytes,
     )
-    capture.key_digest = take_key(head)
-    capture.request_headers = head.captured
-    capture.method = head.method.decode("ascii")
-    capture.path = mask_url(head.target).decode("latin-1")
+    capture.key_digest = outgoing.key_digest
+    capture.request_headers = outgoing.captured(digits)
+    capture.method = outgoing.method
+    capture.path = outgoing.path
+    capture.origin = outgoing.target.origin
     return capture

@@ -44,6 +44,10 @@ class Target(msgspec.Struct, frozen=True):
         return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
 
 
+NOWHERE = Target("", "", 0, is_tls=False, is_trusted=False)
+"""For calls that are refused."""
+
+
 class Targets:
     """Chooses targets by the operator's settings."""
 
