@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from heli.schema.exchange import MASKED
 
@@ -71,25 +71,37 @@ _QUERY_SECRET = re.compile(
 )
 _USER_INFO = re.compile(rb"(//)[^/?#@\s]+@")
 
-type Line = tuple[tuple[bytes, bytes], int]
-"""What is known of a header line: name and value as they are recorded, and its kind."""
+type Pair = tuple[bytes, bytes]
+"""Name and value as they are recorded."""
 
-LINES: dict[bytes, Line] = {}
-"""Lines seen before: look here first, then ask `read_line`. Programs send most of theirs with each call."""
+_pairs: dict[bytes, Pair] = {}
+_kinds: dict[bytes, int] = {}
+"""What is known of lines seen before: programs send most of theirs with each call."""
 _MOST_LINES = 4096
 _LONGEST_LINE = 256
 
 
-def read_line(line: bytes) -> Line:
-    """Take a header line apart. Lines with secrets are not kept in memory."""
+def read_lines(lines: list[bytes]) -> tuple[list[Pair], list[int]]:
+    """Take header lines apart: what is recorded of each, and its kind."""
+    pairs, kinds = list(map(_pairs.get, lines)), list(map(_kinds.get, lines))
+    if None in pairs:
+        for index, line in enumerate(lines):
+            if pairs[index] is None:
+                pairs[index], kinds[index] = _read_line(line)
+    return cast("list[Pair]", pairs), cast("list[int]", kinds)
+
+
+def _read_line(line: bytes) -> tuple[Pair, int]:
+    """Lines with secrets are not kept in memory."""
     name, _, value = line.partition(b":")
     kind = kind_of(name)
-    known = (name, mask_value(kind, value.strip(b" \t"))), kind
+    pair = name, mask_value(kind, value.strip(b" \t"))
     if not kind & (Kind.SECRET | Kind.URL) and len(line) <= _LONGEST_LINE:
-        if len(LINES) >= _MOST_LINES:
-            LINES.clear()
-        LINES[line] = known
-    return known
+        if len(_pairs) >= _MOST_LINES:
+            _pairs.clear()
+            _kinds.clear()
+        _pairs[line], _kinds[line] = pair, kind
+    return pair, kind
 
 
 @lru_cache(maxsize=4096)

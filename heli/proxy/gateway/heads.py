@@ -12,7 +12,7 @@ from types import MappingProxyType
 import httptools
 
 from heli.proxy.gateway.framing import Body, ChunkedBody, LengthBody, NoBody, UntilClose
-from heli.proxy.gateway.headers import LINES, Kind, read_line
+from heli.proxy.gateway.headers import Kind, Pair, read_lines
 
 HEAD_END = b"\r\n\r\n"
 
@@ -44,6 +44,8 @@ _NEVER_HOP = frozenset({b"content-length", b"transfer-encoding", b"host"})
 class Head:
     """What requests and replies have in common. What is not said stays as the class has it."""
 
+    captured: list[Pair]
+    """All headers, secrets masked."""
     version = b""
     content_length: int | None = None
     length_line = b""
@@ -69,25 +71,21 @@ class Head:
         self.first_line = lines.pop(0)
         self.lines = lines
         """The header lines that travel on, untouched."""
-        self.captured: list[tuple[bytes, bytes]] = []
-        """All headers, secrets masked."""
 
-    def read_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
+    def sort_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
         """Sort the header lines; with `keep_heli`, those meant for heli travel on."""
-        lines, captured = self.lines, self.captured
+        lines = self.lines
+        self.captured, kinds = read_lines(lines)
         dropped: list[int] = []
-        for index, line in enumerate(lines):
-            pair, kind = LINES.get(line) or read_line(line)
-            captured.append(pair)
-            if kind == 0:
-                continue
+        for index in [index for index, kind in enumerate(kinds) if kind]:
+            kind = kinds[index]
             if kind & Kind.READ:
-                self._read(kind, line)
+                self._read(kind, lines[index])
                 if kind & Kind.LENGTH:
                     self.length_index = index
             if kind & Kind.HOST and not is_reply:
                 self.host_line = index - len(dropped)
-                lines[index] = pair[0]
+                lines[index] = self.captured[index][0]
             elif kind & Kind.STAYS and not (kind & Kind.HELI and keep_heli):
                 dropped.append(index)
         for index in reversed(dropped):
@@ -201,7 +199,7 @@ def read_request_head(block: bytes, max_headers: int, keep_heli: bool = False) -
     head = RequestHead(block)
     if len(head.lines) > max_headers:
         raise BadHead("it has too many headers", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-    head.read_lines(keep_heli=keep_heli)
+    head.sort_lines(keep_heli=keep_heli)
     if head.host is None:
         if head.version == b"HTTP/1.1":
             raise BadHead("it names no host")
@@ -220,6 +218,6 @@ def read_reply_head(block: bytes) -> ReplyHead:
     except httptools.HttpParserError as error:
         raise BadHead(str(error)) from error
     head = ReplyHead(block)
-    head.read_lines(keep_heli=True, is_reply=True)
+    head.sort_lines(keep_heli=True, is_reply=True)
     head.settle()
     return head
