@@ -11,6 +11,11 @@ import msgspec
 from heli.providers.json_values import Json, Unreadable, decode_json
 
 _DONE = (b" [DONE]", b"[DONE]")
+_EVENT = re.compile(
+    rb"(?:\r?\n|:[^\r\n]*\r?\n)*"  # blank lines and comments
+    rb"(?:event:([^\r\n]*)\r?\n)?data:([^\r\n]*)\r?\n\r?\n"
+)
+"""An event as nearly all are: perhaps a name, one line of data, a blank line."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _QUOTE = ord('"')
@@ -46,28 +51,38 @@ def looks_like_sse(body: bytes) -> bool:
 def read_sse(body: bytes) -> Stream:
     """Server-sent events as WHATWG defines them; a last event without its blank line counts too."""
     stream = Stream([])
-    name = ""
-    data: list[bytes] = []
-    data_end = position = 0
-    for line in _lines(body):
-        position += len(line) + 1
-        if line.startswith(b"data:"):
-            data.append(line[5:])  # with the blanks around it, which JSON does not mind
-            data_end = position - 1
-        elif not line or line == b"\r":
-            if data:
-                _add_event(stream, name, data, data_end)
-                data = []
-            name = ""
-        elif line.startswith(b"event:"):
-            name = line[6:].strip().decode("utf-8", "replace")
-    if data:
-        _add_event(stream, name, data, data_end)
+    position = 0
+    while found := _EVENT.match(body, position):
+        _add_event(stream, found[1], found[2], found.end(2))
+        position = found.end()
+    if position < len(body):
+        _read_lines(stream, body[position:], position)
     return stream
 
 
-def _add_event(stream: Stream, name: str, data: list[bytes], end: int) -> None:
-    text = data[0] if len(data) == 1 else b"\n".join(data)
+def _read_lines(stream: Stream, rest: bytes, position: int) -> None:
+    """Line by line what comes at `position` and is no plain event, such as one of several lines of data."""
+    name: bytes | None = None
+    data: list[bytes] = []
+    data_end = position
+    for line in _lines(rest):
+        position += len(line) + 1
+        if line.startswith(b"data:"):
+            data.append(line[5:])
+            data_end = position - 1
+        elif not line or line == b"\r":
+            if data:
+                _add_event(stream, name, b"\n".join(data), data_end)
+                data = []
+            name = None
+        elif line.startswith(b"event:"):
+            name = line[6:]
+    if data:
+        _add_event(stream, name, b"\n".join(data), data_end)
+
+
+def _add_event(stream: Stream, name: bytes | None, text: bytes, end: int) -> None:
+    """`text` is the data with the blanks around it, which JSON does not mind."""
     if text.startswith(_DONE):
         stream.is_done = True
         return
@@ -75,7 +90,7 @@ def _add_event(stream: Stream, name: str, data: list[bytes], end: int) -> None:
     if isinstance(value, Unreadable):
         stream.trouble = stream.trouble or f"an event of the stream is {value.reason}"
         return
-    stream.events.append(Event(name, value, end))
+    stream.events.append(Event(name.strip().decode("utf-8", "replace") if name else "", value, end))
 
 
 def _lines(body: bytes) -> list[bytes]:

@@ -1,5 +1,6 @@
 """Streams are cut into events whatever the line ends, and every event knows where it ends."""
 
+import contextlib
 import json
 
 import pytest
@@ -55,6 +56,26 @@ def test_a_byte_order_mark_is_skipped_and_offsets_stay_true() -> None:
 
     assert looks_like_sse(body)
     assert read_sse(body).events[0].end == len(body) - 2
+
+
+LINES = ["", ": hi", "event: a", "data: 1", 'data: {"n":', "data:  2}", "data", "id: 7", "data: [DONE]", "x"]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_plain_events_and_all_others_are_read_by_the_same_rules(
+    lines: list[str], end: str, is_ended: bool
+) -> None:
+    body = (end.join(lines) + (end * 2 if is_ended else "")).encode()
+    expected: list[tuple[str, object]] = []
+    for block in "\n".join(lines).split("\n\n"):
+        fields = [line.partition(":") for line in block.strip("\n").split("\n")]
+        data = "\n".join(value for name, mark, value in fields if name == "data" and mark).strip()
+        names = [value.strip() for name, mark, value in fields if name == "event" and mark]
+        with contextlib.suppress(ValueError):
+            if not data.startswith("[DONE]"):
+                expected.append((names[-1] if names else "", json.loads(data)))
+
+    assert [(event.name, event.data) for event in read_sse(body).events] == expected
 
 
 @pytest.mark.parametrize(
