@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heli.schema.live import LiveTotals
+from heli.schema.live import LiveEvent, LiveKind, LiveTotals
 from tests.cli.fake_backend import a_call, a_request, finished, started, streaming
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
@@ -177,6 +177,20 @@ def test_a_break_is_said_in_the_status_line_and_mended(terminal, backend):
     screen.until(lambda shown: "trying again" in shown)
     mended = screen.until(lambda shown: "connected again" in shown and "in flight · today $1.00" in shown)
     assert len(rows(mended, 2)) == 1
+
+
+def test_a_call_that_is_not_asked_for_after_all_is_gone(terminal, backend):
+    screen = terminal()
+    tail(screen, backend)
+    for number in (2, 3):
+        backend.tell(started(a_call(number)))
+    screen.until(lambda shown: rows(shown, 2) and rows(shown, 3))
+
+    backend.tell(LiveEvent(kind=LiveKind.LEFT, call=a_call(2)))
+
+    left = screen.until(lambda shown: not rows(shown, 2))
+    assert rows(left, 3)
+    assert "1 call in flight" in left
 
 
 def test_more_calls_than_lines_are_counted(terminal, backend):
