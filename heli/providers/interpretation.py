@@ -134,8 +134,9 @@ class _Counted:
     ) -> None:
         self.usage = answer.usage
         self.why_estimated = ""
+        self.is_free = reading.format.is_free or charges_nothing(exchange)
         is_pending = answer.is_pending and reading.stream is None
-        if reading.format.operation not in _COUNTED or is_pending or charges_nothing(exchange):
+        if reading.format.operation not in _COUNTED or is_pending or self.is_free:
             return
         is_cut = not answer.is_complete and (reading.stream is not None or reading.reply is None)
         if answer.usage.total_tokens is not None and not is_cut:
@@ -182,7 +183,7 @@ def _price(
     service_tier: str,
 ) -> Cost:
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
-    if reading.format.is_free or charges_nothing(exchange):
+    if counted.is_free:
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
     if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
