@@ -27,8 +27,12 @@ class WorkerSpool(msgspec.Struct, frozen=True, kw_only=True):
     dropped_bodies: int
     lost_records: int
     """Found unreadable when they were to be stored."""
+    lost_bytes: int
+    """Damage in which nobody can count records."""
     dead_letters: int
     """Refused by the backend; they are kept in the folder `dead_letters` of `heli paths`."""
+    trouble: str = ""
+    """Why its folder cannot be read; nothing else is known then."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +98,9 @@ def read_spool(loaded: Loaded) -> list[WorkerSpool]:
             dropped_records=found.dropped_records,
             dropped_bodies=found.dropped_bodies,
             lost_records=found.lost_records,
+            lost_bytes=found.lost_bytes,
             dead_letters=found.dead_letters,
+            trouble=found.trouble,
         )
         for found in survey(loaded.paths.spool, loaded.paths.dead_letters)
     ]
@@ -125,6 +131,9 @@ def _print(seen: Status) -> None:
     for text in [table.head(columns), *(table.line(row, columns) for row in rows)]:
         sys.stdout.write(text + "\n")
     sys.stdout.write(f"\n{_spool_line(seen)}\n")
+    for worker in seen.spool:
+        if worker.trouble:
+            say(f"spool of {worker.worker}: {worker.trouble}; what is in it waits until that is mended")
     for process in seen.processes:
         if process.state in TROUBLE or process.trouble:
             log = f"; its log is {process.log}" if process.log else ""
@@ -154,6 +163,8 @@ def _spool_line(seen: Status) -> str:
         parts.append(f"bodies dropped {bodies:,}")
     if lost := sum(worker.lost_records for worker in seen.spool):
         parts.append(f"unreadable {lost:,}")
+    elif lost_bytes := sum(worker.lost_bytes for worker in seen.spool):
+        parts.append(f"unreadable {figures.size(lost_bytes)}")
     if letters:
         parts.append(f"could not be stored {letters:,}")
     return " · ".join(parts)

@@ -179,7 +179,12 @@ def _read_file(file: Path) -> Tree:
         return tomllib.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {(error.strerror or str(error)).lower()}",
+            "heli wants a file there that it may read, or nothing",
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}", "mend the file, or move it away") from error
 
 

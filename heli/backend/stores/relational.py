@@ -138,7 +138,10 @@ class Database:
                 "check that the file or server is there and that this user may use it",
             ) from error
         except exc.DBAPIError as error:
-            raise StoreError(f"the database {self.place} refuses: {error.orig}") from error
+            raise StoreError(
+                f"the database {self.place} refuses: {error.orig}",
+                "bring back a copy of it, or move it away to begin with an empty one",
+            ) from error
 
 
 def open_database(loaded: Loaded) -> Database:

@@ -43,7 +43,9 @@ def new_incarnation() -> bytes:
 
 def list_segments(folder: Path) -> list[Segment]:
     """The segments of a worker's folder, oldest first; other files are none of them."""
-    found = [_parse_name(entry) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX)]
+    found = [
+        _parse_name(entry) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.is_file()
+    ]
     return sorted(segment for segment in found if segment is not None)
 
 

@@ -34,6 +34,8 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     lost_bytes: int
     dead_letters: int
     """How many are there now."""
+    trouble: str = ""
+    """Why the folder cannot be read; nothing else is known then."""
 
 
 def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None = None) -> list[SpoolStatus]:
@@ -45,7 +47,26 @@ def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None =
         return []
     dead_letters = dead_letters or folder.parent / "dead-letters"
     now_s = time.time() if now_s is None else now_s
-    return [_survey_worker(each, dead_letters, now_s) for each in sorted(folder.iterdir()) if each.is_dir()]
+    return [_survey_safely(each, dead_letters, now_s) for each in sorted(folder.iterdir()) if each.is_dir()]
+
+
+def _survey_safely(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatus:
+    """One folder in trouble must not hide the others."""
+    try:
+        return _survey_worker(folder, dead_letters, now_s)
+    except OSError as error:
+        return SpoolStatus(
+            worker=folder.name,
+            records_waiting=0,
+            bytes=0,
+            oldest_age_s=None,
+            dropped_records=0,
+            dropped_bodies=0,
+            lost_records=0,
+            lost_bytes=0,
+            dead_letters=0,
+            trouble=f"{error.filename or folder} cannot be read: {(error.strerror or str(error)).lower()}",
+        )
 
 
 def _survey_worker(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatus:
