@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from heli.proxy.gateway.worker import bind, listening_ports
+from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import parent_argument
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.settings import Loaded

@@ -7,7 +7,6 @@ import asyncio
 import gc
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +17,13 @@ import uvloop
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
+from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
-from heli.schema.errors import ConflictError, ExitCode, HeliError
+from heli.schema.errors import ExitCode, HeliError
 from heli.schema.exchange import Listener
-from heli.schema.settings import Loaded, Settings, load_settings
+from heli.schema.settings import Loaded, load_settings
 
 log = logging.getLogger(__name__)
 
@@ -47,35 +47,6 @@ def spool_gauges(loaded: Loaded, started: float) -> list[Gauge]:
             "spool_dropped_bodies", "Bodies lost to a full spool.", sum(s.dropped_bodies for s in statuses)
         ),
     ]
-
-
-def listening_ports(settings: Settings) -> dict[Listener | None, int]:
-    """`{listener: port}`; the log API has no listener of its own, it is only passed on."""
-    ports = settings.ports
-    return {
-        Listener.OPENAI: ports.openai,
-        Listener.ANTHROPIC: ports.anthropic,
-        Listener.GATEWAY: ports.gateway,
-        None: ports.log_api,
-    }
-
-
-def bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
-    """A socket bound to a port. Raises `ConflictError` when somebody else holds it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if is_shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise ConflictError(
-            f"port {port} on {host} cannot be used: {error.strerror}",
-            "end the program that holds it, or choose another port (`heli config` lists them)",
-        ) from error
-    return sock
 
 
 async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
