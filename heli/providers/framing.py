@@ -12,8 +12,8 @@ from heli.providers.json_values import Json, Unreadable, decode_json
 
 _DONE = (b" [DONE]", b"[DONE]")
 _EVENT = re.compile(
-    rb"(?:\r?\n|:[^\r\n]*\r?\n)*"  # blank lines and comments
-    rb"(?:event:([^\r\n]*)\r?\n)?data:([^\r\n]*)\r?\n\r?\n"
+    rb"(?:\r?\n|:.*\n)*"  # blank lines and comments
+    rb"(?:event:(.*)\n)?data:(.*)\n\r?\n"
 )
 """An event as nearly all are: perhaps a name, one line of data, a blank line."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
