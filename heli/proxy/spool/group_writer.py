@@ -31,7 +31,8 @@ class Sync:
         self.sealed = sealed
         """How many of the first descriptors nobody writes to any more."""
         self.life = life
-        self.error: OSError | None = None
+        self.error: Exception | None = None
+        self.is_done = False
         self._disk = disk
         self._descriptors = descriptors
 
@@ -40,10 +41,12 @@ class Sync:
         try:
             for descriptor in self._descriptors:
                 self._disk.fdatasync(descriptor)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - what is not known to be on disk is not
             self.error = error
         else:
             reach("spool.group_synced")
+        finally:
+            self.is_done = True
 
 
 class GroupWriter:

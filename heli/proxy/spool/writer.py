@@ -10,6 +10,8 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +25,6 @@ from heli.proxy.spool.ledger import make_ledger
 from heli.proxy.spool.lock import take_lock
 from heli.proxy.spool.segments import SUFFIX
 from heli.proxy.spool.seldom import Seldom
-from heli.schema.errors import ConflictError
 from heli.schema.paths import make_private
 from heli.schema.settings import SpoolSettings
 
@@ -81,7 +82,7 @@ class Spool:
         self._folder_bytes = 0
         self._records_counted = 0
         self._measured_at = 0.0
-        self._error: OSError | ConflictError | None = None
+        self._error: Exception | None = None
         self._trouble = Seldom(log)
         self._thread = threading.Thread(target=self._run, name="heli-spool", daemon=True)
 
@@ -172,7 +173,7 @@ class Spool:
             group_at = time.monotonic()
             self._is_woken = False
             self._hurry.clear()
-            self._flush()
+            self._attempt(self._flush)
             if self._error is not None:
                 self._closing.wait(_RETRY_S)
         self._finish()
@@ -181,23 +182,27 @@ class Spool:
     def _is_calm(self) -> bool:
         return self._error is None and not self.is_nearly_full
 
-    def _flush(self) -> None:
-        """Hand what waits to the system, and have it synced: here when it is little, else in a thread."""
+    def _attempt(self, flush: Callable[[], None]) -> None:
+        """Flush and settle. Whatever goes wrong is counted and told: recording must not end in silence."""
         try:
-            self._collect_sync(wait=False)
-            writer = self._prepare()
-            writer.add(self._take_queue())
-            reach("spool.group_taken")
-            try:
-                writer.write()
-            finally:
-                if self._sync is None:
-                    self._start_sync(writer)
-        except (OSError, ConflictError) as error:
+            flush()
+        except Exception as error:  # noqa: BLE001
             self._disk_failed(error)
         else:
             self._error = None
         self._settle()
+
+    def _flush(self) -> None:
+        """Hand what waits to the system, and have it synced: here when it is little, else in a thread."""
+        self._collect_sync(wait=False)
+        writer = self._prepare()
+        writer.add(self._take_queue())
+        reach("spool.group_taken")
+        try:
+            writer.write()
+        finally:
+            if self._sync is None:
+                self._start_sync(writer)
 
     def _start_sync(self, writer: GroupWriter) -> None:
         sync = writer.begin_sync()
@@ -207,10 +212,14 @@ class Spool:
             sync.run()
             writer.end_sync(sync)
             return
-        self._sync = sync
-        self._sync_thread = threading.Thread(target=self._run_sync, args=(sync,), name="heli-spool-sync")
-        self._sync_thread.daemon = True
-        self._sync_thread.start()
+        thread = threading.Thread(target=self._run_sync, args=(sync,), name="heli-spool-sync", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # The system has no thread left.
+            sync.run()
+            writer.end_sync(sync)
+        else:
+            self._sync, self._sync_thread = sync, thread
 
     def _run_sync(self, sync: Sync) -> None:
         sync.run()
@@ -223,23 +232,17 @@ class Spool:
             return
         if wait:
             self._sync_thread.join()
-        elif self._sync_thread.is_alive():
+        elif not self._sync.is_done:  # The thread may live on for a moment when it has told that it is.
             return
         sync, self._sync = self._sync, None
         self._writer.end_sync(sync)
 
     def _flush_all(self) -> None:
         """As `_flush`, but come back only when everything is on disk or the disk is in trouble."""
-        try:
-            self._collect_sync(wait=True)
-            writer = self._prepare()
-            writer.add(self._take_queue())
-            writer.flush()
-        except (OSError, ConflictError) as error:
-            self._disk_failed(error)
-        else:
-            self._error = None
-        self._settle()
+        self._collect_sync(wait=True)
+        writer = self._prepare()
+        writer.add(self._take_queue())
+        writer.flush()
 
     def _take_queue(self) -> list[bytes]:
         queue = self._queue
@@ -252,8 +255,8 @@ class Spool:
             if self._lock_descriptor < 0:
                 self._lock_descriptor = take_lock(self.folder)
             reach("spool.lock_taken")
-            self._writer = GroupWriter(self.folder, self._segment_bytes, self._disk)
             self._measure()
+            self._writer = GroupWriter(self.folder, self._segment_bytes, self._disk)
         if not self._has_counters_file:
             self.counters.attach(self.folder / COUNTERS_NAME)
             make_ledger(self.folder)
@@ -266,7 +269,11 @@ class Spool:
         if self._writer is not None:
             self._count_synced(self._writer)
         if self._folder_bytes > 0.8 * self._max_bytes and time.monotonic() > self._measured_at + _MEASURE_S:
-            self._measure()
+            self._measured_at = time.monotonic()
+            try:
+                self._measure()
+            except OSError as error:  # What was written since the last look is known all the same.
+                self._trouble.warn("the spool cannot measure %s: %s", self.folder, error)
         room = self._max_bytes - self._folder_bytes
         waiting = self._taken_in - self._written
         self._limit = min(self._written + QUEUE_BYTES, self._settled + room)
@@ -290,16 +297,14 @@ class Spool:
     def _measure(self) -> None:
         """How much room the segments use; the shipper deletes them at any time."""
         total = 0
-        for entry in os.scandir(self.folder):
-            if entry.name.endswith(SUFFIX):
-                try:
-                    total += entry.stat().st_size
-                except FileNotFoundError:
-                    continue
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    with suppress(FileNotFoundError):
+                        total += entry.stat().st_size
         self._folder_bytes = total
-        self._measured_at = time.monotonic()
 
-    def _disk_failed(self, error: OSError | ConflictError) -> None:
+    def _disk_failed(self, error: Exception) -> None:
         self._error = error
         self.counters.add(Count.WRITE_ERRORS)
         dropped = self.counters[Count.RECORDS_DROPPED]
@@ -308,10 +313,10 @@ class Spool:
 
     def _finish(self) -> None:
         """The last groups, then the end. Runs once, when nothing can be appended any more."""
-        self._flush_all()
+        self._attempt(self._flush_all)
         while self._error is not None and time.monotonic() < self._patience_until:
             time.sleep(min(0.1, self._interval_s))
-            self._flush_all()
+            self._attempt(self._flush_all)
         if self._error is not None:
             waiting = len(self._queue) + (self._writer.pending_records if self._writer else 0)
             self.counters.add(Count.RECORDS_DROPPED, waiting)

@@ -1,5 +1,9 @@
+import errno
 import logging
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from spool_helpers import (
 )
 
 from heli.proxy.spool.counters import Count, read_counters
+from heli.proxy.spool.group_writer import GroupWriter, Sync
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.writer import QUEUE_BYTES, Spool
@@ -209,6 +214,120 @@ def test_a_dropped_end_leaves_a_tombstone(tmp_path: Path) -> None:
     assert not spool.append(a_closed(1, response_body=b"x" * (QUEUE_BYTES + 1)))
     spool.close()
     assert payloads(tmp_path) == [an_opened(1), TOMBSTONE + an_id(1)]
+
+
+@pytest.fixture
+def _threads_are_busy() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.001)
+    is_over = threading.Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            pass
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    yield
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_threads_are_busy")
+def test_the_end_of_a_sync_in_a_thread_is_seen_at_once(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings(segment_bytes=1_000_000))
+    record = a_whole(1, response_body=b"x" * 600_000)
+    for _ in range(20):
+        assert [spool.append(record) for _ in range(3)] == [True] * 3
+        assert spool.wait_until_synced(3)
+        for segment in list_segments(tmp_path)[:-3]:
+            segment.file.unlink()
+    spool.close()
+
+
+def test_a_sync_is_taken_in_while_its_thread_still_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+    run_sync = Spool._run_sync
+
+    def linger(spool: Spool, sync: Sync) -> None:
+        run_sync(spool, sync)
+        may_end.wait(20)
+
+    monkeypatch.setattr(Spool, "_run_sync", linger)
+    spool = Spool.open(tmp_path, spool_settings())
+    try:
+        for number in range(3):
+            assert spool.append(a_whole(number, response_body=b"x" * 600_000))
+        assert spool.wait_until_synced(5)
+    finally:
+        may_end.set()
+        spool.close()
+
+
+def test_without_a_thread_for_it_a_long_sync_is_done_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "heli-spool-sync":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    spool = Spool.open(tmp_path, spool_settings())
+    records = [a_whole(number, response_body=b"x" * 600_000) for number in range(3)]
+    assert [spool.append(record) for record in records] == [True] * 3
+    assert spool.wait_until_synced(5)
+    assert spool.counters[Count.WRITE_ERRORS] == 0
+    spool.close()
+    assert payloads(tmp_path) == records
+
+
+def test_a_folder_that_cannot_be_measured_does_not_end_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool.open(tmp_path, spool_settings(max_bytes=40_000))
+    record = a_whole(1, response_body=b"x" * 1000)
+
+    def fail(_spool: Spool) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "heli.spool"):
+        patched.setattr(Spool, "_measure", fail)
+        while not spool.is_nearly_full:
+            assert spool.append(record)
+            assert spool.wait_until_synced(5)
+        wait_until(lambda: "cannot measure" in caplog.text)
+    assert spool.append(record)
+    assert spool.wait_until_synced(5)
+    spool.close()
+    assert spool.counters[Count.RECORDS_DROPPED] == 0
+
+
+def test_what_nobody_expected_is_told_and_does_not_end_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.01)
+    spool = Spool.open(tmp_path, spool_settings())
+
+    def fail(_writer: GroupWriter) -> None:
+        raise ZeroDivisionError("nobody expected this")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "heli.spool"):
+        patched.setattr(GroupWriter, "write", fail)
+        patched.setattr(GroupWriter, "begin_sync", fail)
+        assert spool.append(a_whole(1))
+        wait_until(lambda: spool.counters[Count.WRITE_ERRORS] >= 2)
+    assert "nobody expected this" in caplog.text
+    assert spool.wait_until_synced(5)
+    spool.close()
+    assert payloads(tmp_path) == [a_whole(1)]
 
 
 def test_counters_go_on_through_all_lives_of_the_writer(tmp_path: Path) -> None:
