@@ -8,6 +8,7 @@ from heli.schema.exchange import MAX_CHUNK_TIMES, ChunkTimes, Direction, Exchang
 
 INTERRUPTED = "the gateway process ended while the call was in flight"
 END_DROPPED = "how the call ended is unknown: the spool was full"
+END_UNREADABLE = "how the call ended is unknown: another release of heli wrote it down"
 
 
 class _Growth:

@@ -50,17 +50,17 @@ def _needed_bytes(segment: Segment, calls: Reassembler, pieces: PieceReader) -> 
 def _copy(
     segment: Segment, draft: Path, calls: Reassembler, pieces: PieceReader, disk: FileSystem
 ) -> dict[int, int]:
-    """Write and sync the copy; where each piece went."""
+    """Write and sync the copy; where each piece went that could be read."""
     offsets: dict[int, int] = {}
     end = HEADER_BYTES
     descriptor = disk.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         write_header(descriptor, segment.incarnation, segment.salt, disk)
         for offset in calls.pieces_in(segment.number):
-            offsets[offset] = end
             frame = pieces.read(segment.number, offset)
             if frame is None:
                 continue
+            offsets[offset] = end
             header = frame_header(segment.salt, frame.sequence, frame.payload)
             size = len(header) + len(frame.payload)
             if disk.write(descriptor, [header, frame.payload]) != size:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from heli.proxy.spool.assembly import END_DROPPED, INTERRUPTED, Assembly, close_alone
+from heli.proxy.spool.assembly import END_DROPPED, END_UNREADABLE, INTERRUPTED, Assembly, close_alone
 from heli.proxy.spool.frames import Frame
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.ledger import Position
@@ -18,6 +18,8 @@ from heli.schema.exchange import Closed, Exchange, Grown, Opened, Record, decode
 
 INTERRUPTED_OFFSET = 2**62
 """Calls that were interrupted end, in the order of positions, behind the last frame of their writer."""
+_NOWHERE = 0
+"""The offset of a piece that was lost: the header of the segment is there, and no frame."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -115,10 +117,11 @@ class Reassembler:
             self.unreadable += is_wanted
             return None
         if isinstance(glance, _Whole):
-            return Finished(_read_head(glance.exchange).id, glance.exchange, position) if is_wanted else None
+            return self._finish_whole(glance.exchange, position) if is_wanted else None
         if isinstance(glance, _Closed):
-            call = self._pop(glance.exchange.id, position)
-            return self._close(frame, call, position) if is_wanted else None
+            id = glance.exchange.id
+            call = self._pop(id, position)
+            return self._close(id, frame, call, position) if is_wanted else None
         self._add(glance.id if isinstance(glance, _Grown) else glance.exchange.id, segment, frame)
         return None
 
@@ -150,12 +153,14 @@ class Reassembler:
         )
 
     def move(self, number: int, offsets: dict[int, int]) -> None:
-        """The segment was replaced by one where the pieces lie elsewhere: `{old offset: new offset}`."""
+        """The segment was replaced by one where the pieces lie elsewhere: `{old offset: new offset}`.
+
+        A piece that has no new offset could not be read any more."""
         for call in self._calls.values():
             places = call.places
             for at in range(0, len(places), 3):
                 if places[at + 1] == number:
-                    places[at + 2] = offsets[places[at + 2]]
+                    places[at + 2] = offsets.get(places[at + 2], _NOWHERE)
 
     def _add(self, id: bytes, segment: Segment, frame: Frame) -> None:
         call = self._calls.setdefault(id, _OpenCall(segment.incarnation))
@@ -169,9 +174,17 @@ class Reassembler:
             self._told.append((position, call))
         return call
 
-    def _close(self, frame: Frame, call: _OpenCall | None, position: Position) -> Finished:
-        closed = decode_record(frame.payload)
-        assert isinstance(closed, Closed)
+    def _finish_whole(self, exchange: msgspec.Raw, position: Position) -> Finished | None:
+        try:
+            return Finished(_read_head(exchange).id, exchange, position)
+        except msgspec.DecodeError:
+            self.unreadable += 1
+            return None
+
+    def _close(self, id: bytes, frame: Frame, call: _OpenCall | None, position: Position) -> Finished | None:
+        closed = self._decode(frame)
+        if not isinstance(closed, Closed):
+            return self._interrupt(id, call, position, END_UNREADABLE) if call else None
         assembly, has_hole = self._assemble(call) if call else (None, True)
         if assembly is None or call is None:
             return _finish(close_alone(closed.exchange), position)
@@ -186,8 +199,17 @@ class Reassembler:
         if assembly is None:
             self.unreadable += 1
             return None
-        is_cut = has_hole or gap is not None or error == END_DROPPED
+        is_cut = has_hole or gap is not None or error != INTERRUPTED
         return _finish(assembly.interrupt(error, has_hole=is_cut), position)
+
+    def _decode(self, frame: Frame) -> Record | None:
+        """What a frame says; `None`, and counted, when only another release can tell."""
+        try:
+            record: Record = decode_record(frame.payload)
+        except msgspec.DecodeError:
+            self.unreadable += 1
+            return None
+        return record
 
     def _gap_in(self, call: _OpenCall, end: int, *, only_losses: bool) -> int | None:
         """A missing record that may have been a piece of this call."""
@@ -205,10 +227,11 @@ class Reassembler:
             if until is not None and sequence > until:
                 break
             frame = self._pieces.read(number, offset)
-            if frame is None:
+            record = self._decode(frame) if frame is not None and frame.sequence == sequence else None
+            if record is None:
                 is_cut = True
                 break
-            records.append(decode_record(frame.payload))
+            records.append(record)
         if not records or not isinstance(records[0], Opened):
             return None, True
         assembly = Assembly(records[0].exchange)

@@ -204,6 +204,91 @@ def test_a_call_that_is_told_but_not_acknowledged_keeps_its_pieces(tmp_path: Pat
     assert list_segments(tmp_path) == []
 
 
+def test_a_damaged_piece_never_gets_the_frame_of_another_call(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "gateway-0", spool_settings(segment_bytes=200_000))
+    backlog = Backlog(spool.folder)
+    for record in (an_opened(1), an_opened(2), a_grown(1, b"reply one"), a_grown(2, b"reply two")):
+        spool.append(record)
+    for number in range(3, 9):
+        spool.append(an_opened(number))
+        spool.append(a_whole(10 + number, response_body=os.urandom(150_000)))
+    assert spool.wait_until_synced(10)
+    batch = backlog.gather()
+    assert batch is not None
+    first = list_segments(spool.folder)[0].file
+    content, size = first.read_bytes(), first.stat().st_size
+    with first.open("r+b") as file:
+        file.seek(content.index(b"reply one"))
+        file.write(b"R")
+    backlog.plan(batch)
+    backlog.acknowledge(batch)
+    assert first.stat().st_size < size
+
+    for number in (1, 2):
+        spool.append(a_closed(number, request_body_bytes=10, response_body_bytes=9))
+    assert spool.wait_until_synced(10)
+    batch = backlog.gather()
+    assert batch is not None
+    one, two = decode_exchanges(encode_exchanges([each.encoded for each in batch.exchanges]))
+    assert (one.response_body, one.bodies_dropped) == (b"", True)
+    assert (two.response_body, two.bodies_dropped) == (b"reply two", False)
+    backlog.close()
+    spool.close()
+
+
+def test_a_frame_that_took_the_place_of_a_piece_is_no_piece(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, spool_settings())
+    backlog = Backlog(tmp_path)
+    for record in (an_opened(1), an_opened(2), a_grown(1, b"one"), a_grown(2, b"two"), a_whole(3)):
+        spool.append(record)
+    assert spool.wait_until_synced(10)
+    assert backlog.gather() is not None
+    places = {each.offset: each.offset for each in scan(tmp_path)}
+    third, fourth = list(places)[2:4]
+    backlog._calls.move(1, places | {third: fourth})
+
+    spool.append(a_closed(1, request_body_bytes=10, response_body_bytes=3))
+    assert spool.wait_until_synced(10)
+    batch = backlog.gather()
+    assert batch is not None
+    [call] = decode_exchanges(encode_exchanges([each.encoded for each in batch.exchanges]))
+    assert (call.response_body, call.bodies_dropped) == (b"", True)
+    backlog.close()
+    spool.close()
+
+
+NEWER = {
+    "opened": (an_opened(1).replace(b"interrupted", b"new_outcome"), (b"", True)),
+    "grown": (a_grown(1, b"more").replace(b"\x01\xc4\x04more", b"\x09\xc4\x04more"), (b"", True)),
+    "closed": (a_closed(1).replace(b"complete", b"new_word"), (b"more", True)),
+}
+
+
+@pytest.mark.parametrize("newer", NEWER)
+def test_a_record_of_a_newer_release_does_not_stop_the_others(tmp_path: Path, newer: str) -> None:
+    known = {
+        "opened": an_opened(1),
+        "grown": a_grown(1, b"more"),
+        "closed": a_closed(1, request_body_bytes=10, response_body_bytes=4),
+    }
+    record, expected = NEWER[newer]
+    writer = GroupWriter(tmp_path, 1_000_000, REAL)
+    nothing_inside = b"\x92\x04\xc0"
+    writer.add([*(known | {newer: record}).values(), nothing_inside, a_whole(2)])
+    writer.flush()
+    writer.close()
+    backlog = Backlog(tmp_path)
+    batch = backlog.gather()
+    assert batch is not None
+    one, two = decode_exchanges(encode_exchanges([each.encoded for each in batch.exchanges]))
+    assert (one.response_body, one.bodies_dropped) == expected
+    assert two == an_exchange(2)
+    backlog.plan(batch)
+    backlog.acknowledge(batch)
+    assert backlog.ledger.state.lost_frames == 2
+    backlog.close()
+
+
 def gather(folder: Path, records: list[bytes]) -> Batch:
     writer = GroupWriter(folder, 1_000_000, REAL)
     writer.add(records)
