@@ -19,7 +19,7 @@ class ProviderHost(msgspec.Struct, frozen=True):
     name: str
     key: str
     hosts: tuple[str, ...]
-    """Host names; `*` stands for one or more labels or a part of one."""
+    """Host names; `*` stands for a label or a part of one."""
     origin: str = ""
     """Where its calls go when no target is given; empty when it depends on the account."""
 
@@ -84,7 +84,7 @@ HOSTS = (
 
 _BY_KEY = {host.key: host for host in HOSTS}
 _PATTERNS = [
-    (re.compile(re.escape(pattern).replace(r"\*", r"[a-z0-9.-]+")), host)
+    (re.compile(re.escape(pattern).replace(r"\*", r"[a-z0-9-]+")), host)
     for host in HOSTS
     for pattern in host.hosts
 ]

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 MOST_REPLAYED = 1024 * 1024
 """A request up to this size is kept until the first byte of the reply, in case it must be sent again."""
+MOST_INTERIM = 100
 DIGITS_REPLAYED = 6
 """A length of no more digits is below that."""
-REPEAT_WITHIN_S = 1.0
-"""A resting connection that closes so soon after a request never carried it."""
+REPEAT_WITHIN_S = 0.1
+"""A resting connection that closes so soon after a request was closing already, as far as one can tell."""
 
 
 class Call:
@@ -39,11 +40,14 @@ class Call:
     reply_body: Body | None = None
     """Known once the head of the reply has come."""
     reply_buffer = b""
+    interim_replies = 0
     reply_head: ReplyHead | None = None
     upstream: UpstreamConnection | None = None
     connecting: asyncio.Task[None] | None = None
     unsent: list[bytes] | None = None
     """The request so far, for as long as it may have to be sent (again)."""
+    unsent_bytes = 0
+    """What was added to it after the call began."""
     sent_at = 0.0
     """When the request began to go out, by the loop's clock."""
 
@@ -102,14 +106,14 @@ class Call:
             upstream.transport.write(data)
         if self.unsent is not None:
             self.unsent.append(data)
-            self._bound_unsent()
+            self.unsent_bytes += taken
+            if self.unsent_bytes > MOST_REPLAYED:
+                self._bound_unsent()
         self.recording.request_part(data, is_last=self.request_body.is_done)
         return taken
 
     def _bound_unsent(self) -> None:
         """Keep what may have to be sent again within bounds; wait for the connection if there is none."""
-        if self.unsent is None or sum(map(len, self.unsent)) <= MOST_REPLAYED:
-            return
         if self.upstream is not None:
             self.unsent = None
         else:
@@ -133,6 +137,9 @@ class Call:
             self.fail(
                 HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"{target.origin} cannot be reached: {error}"
             )
+        except Exception as error:
+            gateway.own_fault("connect")
+            self.fail(HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"heli could not connect: {error!r}")
         else:
             self.connecting = None
             if self.is_over:
@@ -146,11 +153,14 @@ class Call:
         """Send what there is of the request on a connection."""
         self.upstream = upstream
         upstream.call = self
+        if self.caller.is_full:
+            upstream.hold()
+        self.is_held = False
         self.sent_at = self.caller.gateway.loop.time()
-        parts = self.unsent or []
-        upstream.transport.writelines(parts)
+        upstream.transport.writelines(self.unsent or [])
         if not upstream.was_used:
             self.unsent = None
+        if not self.is_held:
             self.caller.go_on_reading()
 
     def upstream_lost(self, error: Exception | None) -> None:
@@ -180,7 +190,8 @@ class Call:
             )
 
     def _may_repeat(self) -> bool:
-        """The connection was resting and closed under the request: nobody has acted on it."""
+        """The connection was resting and closed as the request went out: sending it again is what callers
+        do, and what the caller's own client would have done on a connection of its own."""
         elapsed = self.caller.gateway.loop.time() - self.sent_at
         return self.unsent is not None and not self.reply_buffer and elapsed < REPEAT_WITHIN_S
 
@@ -223,13 +234,21 @@ class Call:
             self._bad_reply(str(bad))
             return
         if head.is_interim:
-            if self.outgoing.head.version == b"HTTP/1.1":
-                self.caller.transport.write(block)
-            self.unsent = None
-            if rest:
-                self._read_reply_head(rest)
+            self._pass_interim(block, rest)
+        else:
+            self._start_reply(head, rest)
+
+    def _pass_interim(self, block: bytes, rest: bytes) -> None:
+        """A reply before the reply, such as `100 Continue`."""
+        self.unsent = None
+        self.interim_replies += 1
+        if self.interim_replies > MOST_INTERIM:
+            self._bad_reply("it is announced again and again")
             return
-        self._start_reply(head, rest)
+        if self.outgoing.head.version == b"HTTP/1.1":
+            self.caller.transport.write(block)
+        if rest:
+            self._read_reply_head(rest)
 
     def _bad_reply(self, reason: str) -> None:
         self.fail(

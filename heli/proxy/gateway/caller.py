@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from heli.proxy.gateway.gateway import Gateway
 
 MOST_PIPELINED = 64 * 1024
+MOST_SEEN = 8 * 1024
+"""Larger heads are read anew each time, as resting connections should cost little memory."""
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -29,6 +31,7 @@ class CallerConnection(asyncio.Protocol):
         "buffer",
         "call",
         "gateway",
+        "is_full",
         "is_gone",
         "is_leaving",
         "listener",
@@ -54,6 +57,8 @@ class CallerConnection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.seen: Outgoing | None = None
         """What was made of the last request's head."""
+        self.is_full = False
+        """The caller reads slower than it is written to."""
         self.is_gone = False
         self.is_leaving = False
         """Nothing more is read; the connection ends when what was written has gone out."""
@@ -156,12 +161,13 @@ class CallerConnection(asyncio.Protocol):
         try:
             target = self.gateway.target_of(self, head)
         except TargetRefusedError as refused:
-            self.call = Call(self, Outgoing(head, NOWHERE, block), head.length_digits)
+            self.call = Call(self, Outgoing(head, NOWHERE, block, self.gateway.own_fault), head.length_digits)
             self.started_ns = 0
             self.call.refuse(refused)
             return
-        self.seen = Outgoing(head, target, block)
-        self._begin(self.seen, head.length_digits, rest)
+        outgoing = Outgoing(head, target, block, self.gateway.own_fault)
+        self.seen = outgoing if len(block) <= MOST_SEEN else None
+        self._begin(outgoing, head.length_digits, rest)
 
     def _begin(self, outgoing: Outgoing, digits: bytes, rest: bytes) -> None:
         call = self.call = Call(self, outgoing, digits)
@@ -183,6 +189,7 @@ class CallerConnection(asyncio.Protocol):
             self.hang_up(is_sending=not head.wants_close)
             return
         data, self.buffer = rest + self.buffer, b""
+        self.go_on_reading()
         if data:
             self.data_received(data)
 
@@ -223,7 +230,8 @@ class CallerConnection(asyncio.Protocol):
         if self.buffer and self.call is not None:
             data, self.buffer = self.buffer, b""
             self.call.tunnel_received(data)
-            self.go_on_reading()
+            if not self.call.is_held:
+                self.go_on_reading()
 
     def hang_up(self, *, reset: bool = False, is_sending: bool = False) -> None:
         """End the connection once everything written has gone out.
@@ -265,13 +273,15 @@ class CallerConnection(asyncio.Protocol):
             call.caller_left(error)
 
     def pause_writing(self) -> None:
+        self.is_full = True
         call = self.call
-        if call is not None and call.upstream is not None and not call.upstream.is_lost:
-            call.upstream.transport.pause_reading()
+        if call is not None and call.upstream is not None:
+            call.upstream.hold()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         call = self.call
         if call is not None:
             call.touched = self.gateway.now
-            if call.upstream is not None and not call.upstream.is_lost:
-                call.upstream.transport.resume_reading()
+            if call.upstream is not None:
+                call.upstream.let_go()

@@ -165,6 +165,11 @@ class Capture:
             upstream_status=self.upstream_status,
         )
 
+    def give_up(self) -> None:
+        """Recording has failed: keep nothing more of the call."""
+        self.broken = True
+        self.drop_bodies()
+
     def drop_bodies(self) -> None:
         """Record no more of either body."""
         self.request.close()

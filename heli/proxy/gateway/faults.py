@@ -11,6 +11,7 @@ class InjectedFaultError(Exception):
 
 
 FAULT_POINTS = (
+    "key",
     "identify",
     "capture_request",
     "capture_reply",

@@ -11,6 +11,7 @@ from heli.proxy.gateway import faults
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Counters, Gauge, render
 from heli.proxy.gateway.heads import RequestHead
+from heli.proxy.gateway.identity import RequestIds
 from heli.proxy.gateway.recorder import Recorder, SpoolWriter
 from heli.proxy.gateway.targets import Target, Targets
 from heli.proxy.gateway.upstream import Pool
@@ -48,6 +49,7 @@ class Gateway:
         own_ports = (ports.openai, ports.anthropic, ports.gateway, ports.log_api, ports.backend, ports.store)
         self.targets = Targets(base_urls, settings.gateway.allow_targets, own_ports)
         self.pool = Pool(self.targets, self.counters, settings.gateway.connect_timeout_s)
+        self.request_ids = RequestIds()
         self.callers: set[CallerConnection] = set()
         self.now = loop.time()
         """The coarse clock: right to a second, and free to read."""
@@ -111,10 +113,13 @@ class Gateway:
             if faults.ARMED:
                 faults.strike("sweep")
             self.pool.sweep(self.now)
-            for caller in list(self.callers):
-                self._look_after(caller)
         except Exception:
             self.own_fault("sweep")
+        for caller in list(self.callers):
+            try:
+                self._look_after(caller)
+            except Exception:
+                self.own_fault("sweep")
 
     def _look_after(self, caller: CallerConnection) -> None:
         """Cut what has lasted too long."""
@@ -169,6 +174,10 @@ class Gateway:
                     Outcome.INTERRUPTED,
                     "heli was stopped before the call ended",
                 )
+        with contextlib.suppress(TimeoutError):  # the last words should reach those who listen
+            if self.callers:
+                await asyncio.wait_for(self._emptied.wait(), LEAVE_S)
+        for caller in list(self.callers):
             caller.transport.abort()
         self._sweeper.cancel()
         self.pool.close()

@@ -78,12 +78,12 @@ class Head:
         self.captured, kinds = read_lines(lines)
         dropped: list[int] = []
         for index in [index for index, kind in enumerate(kinds) if kind]:
-            kind = kinds[index]
+            kind = kinds[index] & ~Kind.HOST if is_reply else kinds[index]
             if kind & Kind.READ:
                 self._read(kind, lines[index])
                 if kind & Kind.LENGTH:
                     self.length_index = index
-            if kind & Kind.HOST and not is_reply:
+            if kind & Kind.HOST:
                 self.host_line = index - len(dropped)
                 lines[index] = self.captured[index][0]
             elif kind & Kind.STAYS and not (kind & Kind.HELI and keep_heli):
@@ -105,7 +105,7 @@ class Head:
                 raise BadHead("it names its host twice")
             self.host = value
         elif kind & Kind.AUTHORIZATION:
-            self.has_second_key = b"," in value
+            self.has_second_key = self.has_second_key or b"," in value
         elif kind & Kind.CONNECTION:
             self.connection = self.connection + b"," + value.lower() if self.connection else value.lower()
         elif kind & Kind.ENCODING:

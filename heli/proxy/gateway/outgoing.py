@@ -5,9 +5,12 @@ made of a head is kept for the next one, which costs a comparison instead of a r
 caller's keys, and so lasts no longer than the caller's connection.
 """
 
-from heli.proxy.gateway.headers import mask_url
+from collections.abc import Callable
+
+from heli.proxy.gateway import faults
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import take_key
+from heli.proxy.gateway.masking import mask_url
 from heli.proxy.gateway.targets import Target
 from heli.schema.exchange import Headers
 
@@ -31,9 +34,18 @@ class Outgoing:
         "target",
     )
 
-    def __init__(self, head: RequestHead, target: Target, block: bytes) -> None:
-        self.key_digest = take_key(head)
+    def __init__(
+        self, head: RequestHead, target: Target, block: bytes, own_fault: Callable[[str], None]
+    ) -> None:
+        self.key_digest: bytes | None = None
         """Of heli's own key, which is taken out and goes no further."""
+        if not target.is_backend:
+            try:
+                if faults.ARMED:
+                    faults.strike("key")
+                self.key_digest = take_key(head)
+            except Exception:
+                own_fault("key")
         self.head = head
         self.target = target
         self.method = head.method.decode("ascii")
@@ -48,7 +60,9 @@ class Outgoing:
     def _forward(self) -> bytes:
         head = self.head
         lines = head.lines
-        lines[head.host_line] = (lines[head.host_line] or b"Host") + b": " + self.target.host_header
+        # The backend must see which name the caller used, since it refuses foreign ones.
+        host = head.host if self.target.is_backend and head.host else self.target.host_header
+        lines[head.host_line] = (lines[head.host_line] or b"Host") + b": " + host
         first = b" ".join((head.method, head.target, head.version))
         upgrade = [b"Connection: Upgrade", b"Upgrade: " + head.upgrade] if self.is_upgrade else []
         return b"\r\n".join([first, *lines, *upgrade, b"", b""])

@@ -119,7 +119,7 @@ class Recorder:
                 capture.lacks_room = capture.lacks_room or body_bytes > 0
                 capture.drop_bodies()
         except Exception:
-            capture.broken = True
+            capture.give_up()
             self._failed("open_record")
 
     def flush(self, capture: Capture) -> None:
@@ -135,7 +135,7 @@ class Recorder:
             self._grow(capture, Direction.REQUEST)
             self._grow(capture, Direction.RESPONSE)
         except Exception:
-            capture.broken = True
+            capture.give_up()
             self._failed("grow_record")
 
     def _grow(self, capture: Capture, direction: Direction) -> None:

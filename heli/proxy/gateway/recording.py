@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from heli.proxy.gateway import faults
 from heli.proxy.gateway.capture import Capture
-from heli.proxy.gateway.identity import make_id, request_id
+from heli.proxy.gateway.identity import make_id
 from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.recorder import GROW_BYTES
 from heli.schema.exchange import Headers, Listener, Outcome
@@ -101,8 +101,7 @@ class LiveRecording(Recording):
     def _lose(self, point: str) -> None:
         """Recording failed: go on without, and count it when the call ends."""
         self._gateway.own_fault(point)
-        self._capture.broken = True
-        self._capture.drop_bodies()
+        self._capture.give_up()
 
 
 _UNRECORDED = Recording()
@@ -117,7 +116,7 @@ def start_recording(caller: "CallerConnection", outgoing: Outgoing, digits: byte
     try:
         if faults.ARMED:
             faults.strike("identify")
-        call_id = request_id(outgoing.head)
+        call_id = gateway.request_ids.choose(outgoing.head)
         return LiveRecording(gateway, _make_capture(caller, listener, outgoing, digits, call_id))
     except Exception:
         gateway.own_fault("identify")

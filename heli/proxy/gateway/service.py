@@ -35,8 +35,7 @@ class Child:
         """Start it if it is due; note its end and when it is due again."""
         if self.process is None:
             if now >= self.starts_at:
-                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # noqa: S603
-                self.started_at = now
+                self._start(now)
             return
         code = self.process.poll()
         if code is None:
@@ -44,8 +43,18 @@ class Child:
         self.process = None
         if now - self.started_at > STEADY_S:
             self.pause_s = FIRST_PAUSE_S
+        self._start_later(now, f"ended with {code}")
+
+    def _start(self, now: float) -> None:
+        self.started_at = now
+        try:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # noqa: S603
+        except OSError as error:  # the machine is short of something: the others must live on
+            self._start_later(now, f"cannot be started ({error})")
+
+    def _start_later(self, now: float, why: str) -> None:
         self.starts_at = now + self.pause_s
-        log.warning("%s ended with %s; it starts again in %.1f s", self.name, code, self.pause_s)
+        log.warning("%s %s; it starts again in %.1f s", self.name, why, self.pause_s)
         self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
 
     def stop(self) -> None:

@@ -81,7 +81,10 @@ class Targets:
 
     def _parse(self, asked: bytes) -> Target:
         try:
-            return self.of(origin_of(asked.decode("ascii")))
+            origin = origin_of(asked.decode("ascii"))
+            if len(origin) > _LONGEST_ORIGIN:
+                raise ValueError(origin)
+            return self.of(origin)
         except ValueError as error:
             raise TargetRefusedError("invalid target: it is not an http(s) URL with a host") from error
 
@@ -146,8 +149,18 @@ _EMBEDDING_V4 = (
 """Networks whose addresses hold an IPv4 address, and how far from the right it stands."""
 
 
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in ("192.88.99.0/24", "fec0::/10", "2001:20::/28", "2001:10::/28")
+)
+"""Networks of special use that the standard library calls global."""
+_LONGEST_ORIGIN = 300
+
+
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet, also behind translations of IPv4 into IPv6."""
+    if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
+        return False
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)

@@ -38,7 +38,7 @@ class ReplyListener(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a provider: carrying a call, or resting."""
 
-    __slots__ = ("call", "is_lost", "key", "pool", "rests_since", "transport", "was_used")
+    __slots__ = ("call", "is_held", "is_lost", "key", "pool", "rests_since", "transport", "was_used")
 
     def __init__(self, pool: "Pool", key: "PoolKey") -> None:
         self.pool = pool
@@ -46,6 +46,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.call: ReplyListener | None = None
         self.transport: asyncio.Transport
         self.is_lost = False
+        self.is_held = False
+        """Nothing is read from it, as the caller is slower."""
         self.was_used = False
         """A call has been carried before."""
         self.rests_since = 0.0
@@ -89,6 +91,18 @@ class UpstreamConnection(asyncio.Protocol):
         if self.call is not None:
             self.call.upstream_has_room()
 
+    def hold(self) -> None:
+        """Read no more until `let_go`: the caller is slower than the provider."""
+        if not self.is_lost and not self.is_held:
+            self.is_held = True
+            self.transport.pause_reading()
+
+    def let_go(self) -> None:
+        if self.is_held:
+            self.is_held = False
+            if not self.is_lost and not self.transport.is_closing():
+                self.transport.resume_reading()
+
     def abort(self) -> None:
         """End the connection at once; nobody is told."""
         self.call = None
@@ -124,6 +138,7 @@ class Pool:
     def rest(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose call is over for the next one."""
         connection.call = None
+        connection.let_go()
         connection.was_used = True
         connection.rests_since = self.now
         resting = self._resting.setdefault(connection.key, [])
@@ -150,14 +165,16 @@ class Pool:
         """
         async with asyncio.timeout(self._timeout_s):
             addresses = await self._targets.resolve(target)
-            for last, address in enumerate(addresses, start=1 - len(addresses)):
+            for address in addresses[:-1]:
                 try:
-                    return await self._connect_to(target, address)
+                    async with asyncio.timeout(self._timeout_s / len(addresses)):
+                        return await self._connect_to(target, address)
                 except ssl.SSLError:
                     raise
-                except OSError:
-                    if last == 0:
-                        raise
+                except OSError:  # which a timeout is too: the next address may answer
+                    continue
+            if addresses:
+                return await self._connect_to(target, addresses[-1])
         raise OSError(f"{target.host} has no address")
 
     async def _connect_to(self, target: Target, address: str) -> UpstreamConnection:

@@ -14,7 +14,7 @@ import uvloop
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.gateway import Gateway
 from heli.schema.exchange import Closed, Exchange, Grown, Listener, Opened, Record, Whole, decode_record
-from heli.schema.settings import GatewaySettings, ProviderSettings, Settings
+from heli.schema.settings import BackendSettings, GatewaySettings, ProviderSettings, Settings
 from tests.standin import StandIn
 
 
@@ -161,11 +161,14 @@ class Wire:
 
 
 @contextmanager
-def running_gateway(standin: StandIn | None = None, **limits: Any) -> Iterator[RunningGateway]:
+def running_gateway(
+    standin: StandIn | None = None, backend_url: str = "", **limits: Any
+) -> Iterator[RunningGateway]:
     """A gateway whose providers are the stand-in; `limits` are gateway settings."""
     url = standin.url if standin else "http://127.0.0.1:1"
     providers = {key: ProviderSettings(base_url=url) for key in ("openai", "anthropic", "groq")}
-    settings = Settings(gateway=GatewaySettings(**limits), providers=providers)
+    backend = BackendSettings(url=backend_url)
+    settings = Settings(gateway=GatewaySettings(**limits), providers=providers, backend=backend)
     gateway = RunningGateway(settings)
     try:
         yield gateway

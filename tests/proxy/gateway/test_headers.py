@@ -2,7 +2,8 @@
 
 import pytest
 
-from heli.proxy.gateway.headers import Kind, kind_of, mask_url, mask_value
+from heli.proxy.gateway.headers import Kind, kind_of, read_lines
+from heli.proxy.gateway.masking import mask_url
 
 SECRETS = [
     "authorization",
@@ -26,6 +27,12 @@ SECRETS = [
     "x-auth",
     "Helicone-Posthog-Key",
     "X-Client-Secret",
+    "x-accesstoken",
+    "X-AuthToken",
+    "x-amzn-oidc-accesstoken",
+    "x-bearer",
+    "x-passphrase",
+    "x-keys",
 ]
 HARMLESS = [
     "content-type",
@@ -47,12 +54,12 @@ HARMLESS = [
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_never_recorded(name: str) -> None:
-    assert mask_value(kind_of(name.encode()), b"s3cret") == b"***"
+    assert recorded(f"{name}: s3cret") == b"***"
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_no_secret_is_recorded(name: str) -> None:
-    assert mask_value(kind_of(name.encode()), b"value") == b"value"
+    assert recorded(f"{name}: value") == b"value"
 
 
 @pytest.mark.parametrize(
@@ -65,14 +72,35 @@ def test_what_is_no_secret_is_recorded(name: str) -> None:
         (b"https://user:pass@host/x", b"https://***@host/x"),
         (b"/plain/path?monkey=1", b"/plain/path?monkey=***"),
         (b"/plain?a=b@c", b"/plain?a=b@c"),
+        (b"/x?k%65y=1&api%5Fkey=2&x[key]=3&jwt=4&a=5", b"/x?k%65y=***&api%5Fkey=***&x[key]=***&jwt=***&a=5"),
+        (b"https://u:p@ss@host/?sas=1", b"https://***@host/?sas=***"),
+        (b"/x?max_tokens=5&pageTokens=2", b"/x?max_tokens=5&pageTokens=2"),
     ],
 )
 def test_urls_lose_their_secrets_and_keep_the_rest(url: bytes, masked: bytes) -> None:
     assert mask_url(url) == masked
 
 
-def test_url_headers_are_masked_inside() -> None:
-    kind = kind_of(b"Helicone-Target-Url")
+@pytest.mark.parametrize(
+    "name", ["Helicone-Target-Url", "x-goog-upload-url", "Operation-Location", "refresh"]
+)
+def test_urls_in_any_header_are_masked_inside(name: str) -> None:
+    assert recorded(f"{name}: https://u:p@h/?key=1") == b"https://***@h/?key=***"
 
-    assert kind & Kind.HELI
-    assert mask_value(kind, b"https://u:p@h/?key=1") == b"https://***@h/?key=***"
+
+@pytest.mark.parametrize("value", ["Bearer abc", "basic YTpi", " BEARER  x"])
+def test_credentials_are_masked_under_any_name(value: str) -> None:
+    assert recorded(f"x-upstream: {value}") == b"***"
+
+
+def test_what_is_meant_for_heli_stays_here() -> None:
+    assert kind_of(b"Helicone-Target-Url") & Kind.HELI
+    assert kind_of(b"heli-x") & Kind.STAYS
+
+
+def recorded(line: str) -> bytes:
+    """What is recorded of a header line; asked twice, as lines are remembered."""
+    first, _ = read_lines([line.encode()])
+    again, _ = read_lines([line.encode()])
+    assert first == again
+    return first[0][1]

@@ -155,3 +155,11 @@ def test_a_reply_keeps_its_lines_and_loses_its_hops() -> None:
     assert head.lines == [b"Set-Cookie: a=b", b"Helicone-Id: theirs", b"Host: odd"]
     assert head.captured[0] == (b"Set-Cookie", b"***")
     assert head.wants_close
+
+
+def test_a_replys_own_host_headers_are_nothing_special() -> None:
+    head = read_reply_head(
+        request("foo: 1", "Host: x", "Host: y", "Connection: foo", first="HTTP/1.1 200 OK")
+    )
+
+    assert head.lines == [b"Host: x", b"Host: y"]

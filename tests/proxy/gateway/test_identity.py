@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from heli.proxy.gateway.heads import RequestHead, read_request_head
-from heli.proxy.gateway.identity import id_text, make_id, request_id, take_key
+from heli.proxy.gateway.identity import RequestIds, id_text, make_id, take_key
 
 KEY = "sk-helicone-abcdefg-abcdefg-abcdefg-abcdefg"
 DIGEST = hashlib.sha256(f"Bearer {KEY}".encode()).digest()
@@ -37,9 +37,36 @@ def test_made_ids_are_random_uuids_of_version_4() -> None:
     ],
 )
 def test_the_callers_own_id_counts_if_it_is_valid(asked: str, counts: bool) -> None:
-    found = request_id(head(f"Helicone-Request-Id: {asked}"))
+    found = RequestIds().choose(head(f"Helicone-Request-Id: {asked}"))
 
     assert (str(uuid.UUID(bytes=found)) == asked.lower()) is counts
+
+
+def test_an_id_that_comes_again_is_another_call() -> None:
+    ids, asked = RequestIds(), head("Helicone-Request-Id: 0ed0ff2f-e666-4a4a-8d69-43897849d193")
+
+    assert ids.choose(asked).hex() == "0ed0ff2fe6664a4a8d6943897849d193"
+    assert ids.choose(asked).hex() != "0ed0ff2fe6664a4a8d6943897849d193"
+
+
+def test_all_keys_are_taken_out_and_the_first_counts() -> None:
+    other = KEY.replace("a", "b")
+    found = head(
+        f"Authorization: Bearer a, Bearer {other}, Bearer {other}",
+        "Authorization: Bearer plain",
+        target=f"/{KEY}/v1/{other}/x?q=1",
+    )
+
+    assert take_key(found) == DIGEST
+    assert found.target == b"/v1/x?q=1"
+    assert found.lines[1:] == [b"Authorization: Bearer a", b"Authorization: Bearer plain"]
+
+
+def test_a_key_in_other_letters_is_a_key() -> None:
+    found = head(target=f"/{KEY.replace('-', '%2D')}/v1/x")
+
+    assert take_key(found) == DIGEST
+    assert found.target == b"/v1/x"
 
 
 def test_the_key_of_the_header_counts() -> None:

@@ -18,7 +18,7 @@ def a_block(*lines: str, target: str = "/v1/x") -> bytes:
 
 
 def outgoing(block: bytes) -> Outgoing:
-    return Outgoing(read_request_head(block, 100), TARGET, block)
+    return Outgoing(read_request_head(block, 100), TARGET, block, pytest.fail)
 
 
 EXTRA = st.sampled_from(

@@ -85,6 +85,9 @@ PRIVATE = [
     "2001:0:1::1",
     "2001:db8::1",
     "64:ff9b:1::7f00:1",
+    "192.88.99.1",
+    "fec0::1",
+    "2001:20::1",
 ]
 
 
@@ -120,6 +123,11 @@ def test_the_operator_may_allow_a_private_target(allowed: str, origin: str) -> N
     found = targets((allowed, "::1/128"))
 
     assert "127.0.0.1" in asyncio.run(found.resolve(found.of(origin)))
+
+
+def test_a_target_without_end_is_refused() -> None:
+    with pytest.raises(TargetRefusedError, match="invalid target"):
+        targets().choose(Listener.GATEWAY, head(f"Helicone-Target-Url: https://{'a.' * 200}example"))
 
 
 def test_heli_itself_is_never_a_target() -> None:
