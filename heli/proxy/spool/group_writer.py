@@ -4,6 +4,7 @@ import errno
 import itertools
 from collections import deque
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from heli.proxy.spool.crash_points import is_armed, reach
@@ -66,6 +67,9 @@ class GroupWriter:
         self.bytes_synced = 0
         """With the headers of the frames; so the following."""
         self.bytes_written = 0
+        self.bytes_lost = 0
+        self.records_lost = 0
+        """Let go before their sync failed."""
         self.held_bytes = 0
         """What is written, not synced, and still in memory."""
         self._folder = folder
@@ -90,7 +94,7 @@ class GroupWriter:
 
     @property
     def unsynced_bytes(self) -> int:
-        return self.bytes_written - self.bytes_synced
+        return self.bytes_written - self.bytes_synced - self.bytes_lost
 
     def add(self, records: Iterable[bytes]) -> None:
         for record in records:
@@ -149,19 +153,21 @@ class GroupWriter:
             if record is not None:
                 self.held_bytes -= size
         self.records_synced += sync.records
-        self._close_sealed(sync.sealed)
+        done, self._sealed = self._sealed[: sync.sealed], self._sealed[sync.sealed :]
+        self._close_forgotten(done)
 
     def close(self) -> None:
-        self._close_sealed(len(self._sealed))
+        descriptors, self._sealed = self._sealed, []
         if self._segment is not None:
             self._segment = None
-            self._disk.close(self._descriptor)
+            descriptors.append(self._descriptor)
+        self._close_forgotten(descriptors)
 
-    def _close_sealed(self, count: int) -> None:
-        """Close the oldest of the full segments."""
-        done, self._sealed = self._sealed[:count], self._sealed[count:]
-        for descriptor in done:
-            self._disk.close(descriptor)
+    def _close_forgotten(self, descriptors: list[int]) -> None:
+        """Close each once. Also where it raises the descriptor is free, and soon somebody else's."""
+        with ExitStack() as stack:
+            for descriptor in descriptors:
+                stack.callback(self._disk.close, descriptor)
 
     def _next_pieces(self) -> list[bytes]:
         """Headers and payloads of the next write; none when they belong in the next segment."""
@@ -226,11 +232,11 @@ class GroupWriter:
 
     def _seal(self) -> None:
         """Go on in a new segment; the full one is closed once it is synced."""
+        self._segment = None
         if self._unsynced:
             self._sealed.append(self._descriptor)
         else:
-            self._disk.close(self._descriptor)
-        self._segment = None
+            self._close_forgotten([self._descriptor])
         reach("spool.segment_sealed")
         self.prepare()
 
@@ -243,7 +249,8 @@ class GroupWriter:
                 self._unwritten.appendleft((sequence, record))
                 self.bytes_written -= size
             else:
-                self.bytes_synced += size
+                self.bytes_lost += size
+                self.records_lost += 1
         self.held_bytes = 0
         self.close()
 

@@ -70,7 +70,10 @@ class Spool:
         self._patience_until = 0.0
         self._synced = threading.Condition()
         self._settled = 0
-        """Bytes of all records that are on disk."""
+        """Bytes of all records that are on disk, or lost by it."""
+        self._lost = 0
+        """Records that the disk lost."""
+        self._lost_when_asked = 0
         self._written = 0
         """Bytes of all records that the system has taken."""
         self._sync: Sync | None = None
@@ -81,6 +84,7 @@ class Spool:
         self._has_counters_file = False
         self._folder_bytes = 0
         self._records_counted = 0
+        self._bytes_counted = 0
         self._measured_at = 0.0
         self._error: Exception | None = None
         self._trouble = Seldom(log)
@@ -110,8 +114,14 @@ class Spool:
         too, and its end is told without bodies, so that what is kept of a body never has a hole. A call whose
         beginning was dropped was not told at all: tell it again, or as a whole.
         """
-        if self._holes and not (record := self._holes.mend(record)):
-            return self._drop(record, body_bytes)
+        if self._holes:
+            mended = self._holes.mend(record)
+            if not mended:
+                return self._drop(mended, body_bytes)
+            if mended is not record and body_bytes:
+                self.count_dropped_body(body_bytes)
+                body_bytes = 0
+            record = mended
         size = len(record) + FRAME_OVERHEAD
         taken_in = self._taken_in + size
         if taken_in > self._limit or size > MAX_PAYLOAD_BYTES or self._is_closing:
@@ -131,10 +141,16 @@ class Spool:
         self.counters.add(Count.BODY_BYTES_DROPPED, body_bytes)
 
     def wait_until_synced(self, timeout_s: float) -> bool:
-        """Wait until all that was appended before is on disk; `False` if it is not in time. Blocks."""
+        """Wait until all that was appended before is on disk. Blocks.
+
+        `False` if it is not in time, or if the disk lost some of it since the last answer.
+        """
         target = self._taken_in
         with self._synced:
-            return self._synced.wait_for(lambda: self._settled >= target, timeout_s)
+            is_settled = self._synced.wait_for(lambda: self._settled >= target, timeout_s)
+            is_lost = self._lost > self._lost_when_asked
+            self._lost_when_asked = self._lost
+            return is_settled and not is_lost
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Bring what waits to the disk and end the thread. Blocks.
@@ -285,14 +301,19 @@ class Spool:
 
     def _count_synced(self, writer: GroupWriter) -> None:
         self._written = writer.bytes_written
-        size = writer.bytes_synced - self._settled
+        size = writer.bytes_synced - self._bytes_counted
         if size:
             self.counters.add(Count.RECORDS_WRITTEN, writer.records_synced - self._records_counted)
             self.counters.add(Count.BYTES_WRITTEN, size)
             self.counters.add(Count.SYNCS)
             self._records_counted = writer.records_synced
-            self._folder_bytes += size
-            self._settled = writer.bytes_synced
+            self._bytes_counted = writer.bytes_synced
+        if writer.records_lost > self._lost:
+            self.counters.add(Count.RECORDS_DROPPED, writer.records_lost - self._lost)
+            self._lost = writer.records_lost
+        settled = writer.bytes_synced + writer.bytes_lost
+        self._folder_bytes += settled - self._settled
+        self._settled = settled
 
     def _measure(self) -> None:
         """How much room the segments use; the shipper deletes them at any time."""

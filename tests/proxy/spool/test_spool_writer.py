@@ -196,7 +196,7 @@ def test_pieces_behind_a_dropped_one_are_dropped_and_the_end_has_no_bodies(tmp_p
     assert not spool.append(too_long, body_bytes=QUEUE_BYTES + 1)
     assert not spool.append(a_grown(1, b"small again"), body_bytes=11)
     assert spool.append(a_grown(2, b"another call's"))
-    assert spool.append(a_closed(1, response_body=b"tail", response_body_bytes=99))
+    assert spool.append(a_closed(1, response_body=b"tail", response_body_bytes=99), body_bytes=4)
     spool.close()
 
     *before, end = payloads(tmp_path)
@@ -205,7 +205,8 @@ def test_pieces_behind_a_dropped_one_are_dropped_and_the_end_has_no_bodies(tmp_p
     assert isinstance(closed, Closed)
     assert closed.exchange.bodies_dropped
     assert (closed.exchange.response_body, closed.exchange.response_body_bytes) == (b"", 99)
-    assert spool.counters[Count.BODIES_DROPPED] == 2
+    assert spool.counters[Count.BODIES_DROPPED] == 3
+    assert spool.counters[Count.BODY_BYTES_DROPPED] == QUEUE_BYTES + 1 + 11 + 4
 
 
 def test_a_dropped_end_leaves_a_tombstone(tmp_path: Path) -> None:
@@ -328,6 +329,62 @@ def test_what_nobody_expected_is_told_and_does_not_end_the_recording(
     assert spool.wait_until_synced(5)
     spool.close()
     assert payloads(tmp_path) == [a_whole(1)]
+
+
+def test_what_the_disk_lost_is_counted_and_is_not_called_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heli.proxy.spool.group_writer.HELD_BYTES", 3000)
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.01)
+    disk = FailingFileSystem()
+    spool = Spool.open(tmp_path, spool_settings(sync_interval_ms=200), disk)
+    failing = disk.calls["fdatasync"]
+    disk.fails = lambda call, nth: call == "fdatasync" and nth == failing
+    for number in range(5):
+        assert spool.append(a_whole(number, response_body=b"x" * 1000))
+
+    assert not spool.wait_until_synced(5)
+
+    lost = spool.counters[Count.RECORDS_DROPPED]
+    assert 1 <= lost <= 3
+    assert spool.append(a_whole(9))
+    assert spool.wait_until_synced(5)
+    assert spool.counters[Count.RECORDS_DROPPED] == lost
+    assert spool.counters[Count.RECORDS_WRITTEN] == 6 - lost
+    spool.close()
+
+
+class _CloseFails(FailingFileSystem):
+    """Frees the descriptor and raises all the same, as Linux does."""
+
+    closed: list[int]
+
+    def close(self, descriptor: int) -> None:
+        self.closed.append(descriptor)
+        super().close(descriptor)
+        self._maybe_fail("close")
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_descriptor_is_closed_once_also_when_that_fails(tmp_path: Path, is_sealed: bool) -> None:
+    disk = _CloseFails(lambda call, nth: call == "close" and nth == 0)
+    disk.closed = []
+    writer = GroupWriter(tmp_path, 1000, disk)
+    records = [a_whole(number, response_body=b"x" * 700) for number in range(3)]
+    writer.add(records[:1])
+    writer.flush()
+    writer.add(records[1:])
+    with pytest.raises(OSError, match="injected into close"):
+        (writer.write if is_sealed else writer.close)()
+    held = os.open(tmp_path, os.O_RDONLY)
+    assert held in disk.closed, "the system gives the number to the next"
+
+    writer.flush()
+    writer.close()
+
+    os.fstat(held)
+    os.close(held)
+    assert payloads(tmp_path) == records
 
 
 def test_counters_go_on_through_all_lives_of_the_writer(tmp_path: Path) -> None:
