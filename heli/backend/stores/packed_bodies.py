@@ -54,7 +54,8 @@ class PackedBodyStore:
     def put_many(self, items: Sequence[tuple[UUID, bytes]]) -> list[str]:
         if not items:
             return []
-        frames = [_frame(id, data) for id, data in items]
+        compress = zstandard.ZstdCompressor(level=3).compress
+        frames = [_frame(id, compress(data)) for id, data in items]
         with self._lock:
             try:
                 pack = self._writable()
@@ -189,8 +190,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _frame(id: UUID, data: bytes) -> bytes:
-    packed = zstandard.compress(data, 3)
+def _frame(id: UUID, packed: bytes) -> bytes:
     return FRAME.pack(MARKER, len(packed), zlib.crc32(packed, zlib.crc32(id.bytes)), id.bytes) + packed
 
 

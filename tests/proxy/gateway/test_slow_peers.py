@@ -44,7 +44,9 @@ def test_a_connection_that_rests_is_never_held(gateway: RunningGateway) -> None:
 def test_a_provider_that_does_not_read_holds_the_caller_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        settings = Settings(gateway=GatewaySettings(), providers={"openai": ProviderSettings(base_url=url)})
+        settings = Settings(
+            gateway=GatewaySettings(drain_timeout_s=0.5), providers={"openai": ProviderSettings(base_url=url)}
+        )
         gateway = RunningGateway(settings)
         sent = 0
         try:
