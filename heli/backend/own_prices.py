@@ -3,17 +3,23 @@
 from pathlib import Path
 
 from heli.providers.pricing.price_override import read_overrides
+from heli.schema.errors import UsageError
 from heli.schema.settings import Loaded
 
 
 def own_prices_file(loaded: Loaded) -> Path:
-    """It need not be there."""
+    """It need not be there, unless a setting names it."""
     override = loaded.settings.prices.override_file
     return loaded.paths.config.joinpath(override) if override else loaded.paths.prices_file
 
 
 def check_own_prices(loaded: Loaded) -> None:
-    """Raises `UsageError` when the file is there and wrong."""
+    """Raises `UsageError` when the file is wrong, or named by a setting and not there."""
     file = own_prices_file(loaded)
     if file.exists():
         read_overrides(file)
+    elif loaded.settings.prices.override_file:
+        raise UsageError(
+            f"there is no price file {file}, which prices.override_file names",
+            "correct the setting, or make the file (docs/prices.md shows its form)",
+        )
