@@ -19,7 +19,7 @@ BODY = b'{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "cont
 SLOW_STREAM = ("x-standin", '{"chunks": 8, "interval_ms": 30}')
 PLAIN = ("x-standin", '{"text": "fine"}')
 CALLS = 10
-LOSES_RECORDS = set(FAULT_POINTS) - {"tick", "sweep", "metrics", "open_record", "grow_record"}
+LOSES_RECORDS = set(FAULT_POINTS) - {"key", "tick", "sweep", "metrics", "open_record", "grow_record"}
 """Faults at these points cost the record of every call; the others only that of some."""
 
 
