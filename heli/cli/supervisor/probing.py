@@ -9,17 +9,22 @@ from heli.cli.supervisor.services import Probe
 
 ANSWER_S = 2.0
 POLL_S = 0.05
+PATIENT_AFTER_S = 10.0
+PATIENT_POLL_S = 0.5
+"""What has not started by then is asked less often, as that may take days."""
 MOST_BYTES = 65_536
 
 
 async def until_ready(probes: Iterable[Probe]) -> None:
     """Return when every endpoint has said 2xx once."""
     waiting = list(probes)
+    clock = asyncio.get_running_loop().time
+    patient_at = clock() + PATIENT_AFTER_S
     while waiting:
         answers = await asyncio.gather(*(is_ready(probe) for probe in waiting))
         waiting = [probe for probe, ready in zip(waiting, answers, strict=True) if not ready]
         if waiting:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S if clock() < patient_at else PATIENT_POLL_S)
 
 
 async def is_ready(probe: Probe) -> bool:
