@@ -184,7 +184,9 @@ def test_one_that_cannot_run_at_all_ends_everything_with_its_own_words(start, a_
 
     assert up.process.wait(LIMIT_S) == ExitCode.USAGE
     assert up.process.stderr.read() == b"heli: the moon is full / wait a few days\n"
-    assert all(wait_for_end(pid, 5) for pid in lives(tmp_path, "one"))
+    # The other one may have been ended before it came to leave a trace.
+    began = lives(tmp_path, "one") if (tmp_path / "one").exists() else []
+    assert all(wait_for_end(pid, 5) for pid in began)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child to its parent")
