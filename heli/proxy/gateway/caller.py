@@ -34,6 +34,7 @@ class CallerConnection(asyncio.Protocol):
         "is_full",
         "is_gone",
         "is_leaving",
+        "is_stopped",
         "listener",
         "peer",
         "rests_since",
@@ -57,6 +58,8 @@ class CallerConnection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.seen: Outgoing | None = None
         """What was made of the last request's head."""
+        self.is_stopped = False
+        """Nothing is read from it."""
         self.is_full = False
         """The caller reads slower than it is written to."""
         self.is_gone = False
@@ -110,12 +113,15 @@ class CallerConnection(asyncio.Protocol):
 
     def stop_reading(self) -> None:
         """Let the caller wait: what it sends has nowhere to go yet."""
-        if not self.is_gone and not self.transport.is_closing():
+        if not self.is_stopped and not self.is_gone and not self.transport.is_closing():
+            self.is_stopped = True
             self.transport.pause_reading()
 
     def go_on_reading(self) -> None:
-        if not self.is_gone and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if self.is_stopped:
+            self.is_stopped = False
+            if not self.is_gone and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def _read_head(self, data: bytes) -> None:
         seen = len(self.buffer)
