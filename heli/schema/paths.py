@@ -69,6 +69,16 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "processes"
 
     @property
+    def runs(self) -> Path:
+        """One JSON file for each program that `heli run` started."""
+        return self.state / "runs"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate authority of the interceptor: key, certificate, allowed hosts."""
+        return self.state / "ca"
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"
 
