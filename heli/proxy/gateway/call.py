@@ -32,25 +32,6 @@ REPEAT_WITHIN_S = 0.1
 class Call:
     """The state of one exchange."""
 
-    is_over = False
-    is_held = False
-    """The provider reads slower than the caller sends."""
-    is_tunnel = False
-    """The connection was upgraded: bytes pass both ways until somebody hangs up."""
-    reply_body: Body | None = None
-    """Known once the head of the reply has come."""
-    reply_buffer = b""
-    interim_replies = 0
-    reply_head: ReplyHead | None = None
-    upstream: UpstreamConnection | None = None
-    connecting: asyncio.Task[None] | None = None
-    unsent: list[bytes] | None = None
-    """The request so far, for as long as it may have to be sent (again)."""
-    unsent_bytes = 0
-    """What was added to it after the call began."""
-    sent_at = 0.0
-    """When the request began to go out, by the loop's clock."""
-
     def __init__(self, caller: "CallerConnection", outgoing: Outgoing, digits: bytes) -> None:
         self.caller = caller
         self.outgoing = outgoing
@@ -59,6 +40,24 @@ class Call:
         self.request_body: Body = LengthBody(int(digits)) if digits else outgoing.head.body()
         self.touched = caller.gateway.now
         """When bytes last came from either side, by the coarse clock."""
+        self.is_over = False
+        self.is_held = False
+        """The provider reads slower than the caller sends."""
+        self.is_tunnel = False
+        """The connection was upgraded: bytes pass both ways until somebody hangs up."""
+        self.reply_body: Body | None = None
+        """Known once the head of the reply has come."""
+        self.reply_buffer = b""
+        self.interim_replies = 0
+        self.reply_head: ReplyHead | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        self.unsent: list[bytes] | None = None
+        """The request so far, for as long as it may have to be sent (again)."""
+        self.unsent_bytes = 0
+        """What was added to it after the call began."""
+        self.sent_at = 0.0
+        """When the request began to go out, by the loop's clock."""
         self.recording = start_recording(caller, outgoing, digits)
 
     # The request.
@@ -103,7 +102,7 @@ class Call:
             data = data[:taken]
         upstream = self.upstream
         if upstream is not None:
-            upstream.transport.write(data)
+            upstream.send(data)
         if self.unsent is not None:
             self.unsent.append(data)
             self.unsent_bytes += taken
@@ -157,7 +156,7 @@ class Call:
             upstream.hold()
         self.is_held = False
         self.sent_at = self.caller.gateway.loop.time()
-        upstream.transport.writelines(self.unsent or [])
+        upstream.send_soon(b"".join(self.unsent or []))
         if not upstream.was_used:
             self.unsent = None
         if not self.is_held:
@@ -212,7 +211,7 @@ class Call:
         if self.reply_body is not None:
             self._pass_reply(data, b"")
         elif self.is_tunnel:
-            self.caller.transport.write(data)
+            self.caller.send(data)
             self.recording.reply_part(data)
         else:
             self._read_reply_head(data)
@@ -246,7 +245,7 @@ class Call:
             self._bad_reply("it is announced again and again")
             return
         if self.outgoing.head.version == b"HTTP/1.1":
-            self.caller.transport.write(block)
+            self.caller.send(block)
         if rest:
             self._read_reply_head(rest)
 
@@ -285,12 +284,12 @@ class Call:
             taken = body.take(data)
         except BadFraming as bad:
             good = data[: bad.good]
-            self.caller.transport.write(head + good)
+            self.caller.send(head + good)
             self.recording.reply_part(good)
             self._break_off(Outcome.UPSTREAM_ERROR, f"the reply is broken: {bad}", None)
             return
         piece = data if taken == len(data) else data[:taken]
-        self.caller.transport.write(head + piece if head else piece)
+        self.caller.send_soon(head + piece if head else piece)
         if piece:
             self.recording.reply_part(piece)
         if body.is_done:
@@ -319,7 +318,7 @@ class Call:
         self.recording.upgraded()
         upgrade = head.upgrade or self.outgoing.head.upgrade
         lines += [b"Connection: Upgrade", b"Upgrade: " + upgrade, b"", b""]
-        self.caller.transport.write(b"\r\n".join(lines) + rest)
+        self.caller.send(b"\r\n".join(lines) + rest)
         if rest:
             self.recording.reply_part(rest)
         self.caller.tunnel_started()
@@ -328,7 +327,7 @@ class Call:
         """Bytes from the caller on an upgraded connection."""
         self.touched = self.caller.gateway.now
         if self.upstream is not None:
-            self.upstream.transport.write(data)
+            self.upstream.send(data)
             self.recording.request_part(data, is_last=False)
 
     def _end_tunnel(self, outcome: Outcome, error: Exception | None) -> None:
@@ -345,6 +344,7 @@ class Call:
         if upstream is not None:
             if self.is_tunnel and error is None:
                 upstream.call = None
+                upstream.flush()
                 upstream.transport.close()
             else:
                 upstream.abort()
@@ -366,7 +366,7 @@ class Call:
             self._break_off(outcome, reason, None)
             return
         head, body = error_reply(status, reason, self.recording.id)
-        self.caller.transport.write(head + body)
+        self.caller.send(head + body)
         self.recording.reply_head(status.value, [])
         self.recording.reply_part(body)
         self._drop_upstream()

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from heli.proxy.gateway.call import Call
+from heli.proxy.gateway.connection import Connection
 from heli.proxy.gateway.heads import HEAD_END, BadHead, RequestHead, read_request_head
 from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.replies import error_reply, plain_reply
@@ -23,8 +24,11 @@ MOST_SEEN = 8 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-class CallerConnection(asyncio.Protocol):
-    """One connection from a program. `listener` is `None` for the log API, which is only passed on."""
+class CallerConnection(Connection):
+    """One connection from a program. `listener` is `None` for the log API, which is only passed on.
+
+    Has the methods of an `asyncio.Protocol`.
+    """
 
     __slots__ = (
         "answering",
@@ -41,12 +45,12 @@ class CallerConnection(asyncio.Protocol):
         "seen",
         "started_ns",
         "started_us",
-        "transport",
         "window_bytes",
         "window_start",
     )
 
     def __init__(self, gateway: "Gateway", listener: Listener | None) -> None:
+        super().__init__(gateway.outbox)
         self.gateway = gateway
         self.listener = listener
         self.call: Call | None = None
@@ -55,7 +59,6 @@ class CallerConnection(asyncio.Protocol):
         self.answering: asyncio.Task[None] | None = None
         """One of the gateway's own routes is being answered."""
         self.peer = ""
-        self.transport: asyncio.Transport
         self.seen: Outgoing | None = None
         """What was made of the last request's head."""
         self.is_stopped = False
@@ -189,7 +192,7 @@ class CallerConnection(asyncio.Protocol):
         self.answering = None
         if self.is_gone:
             return
-        self.transport.write(plain_reply(status, body, content_type, head.wants_close))
+        self.send(plain_reply(status, body, content_type, head.wants_close))
         self.rests_since = self.gateway.now
         if head.wants_close or head.content_length or head.is_chunked:
             self.hang_up(is_sending=not head.wants_close)
@@ -207,7 +210,7 @@ class CallerConnection(asyncio.Protocol):
         """Answer bytes that are no request, and hang up."""
         self.gateway.counters.heads_refused += 1
         head, body = error_reply(status, reason, b"")
-        self.transport.write(head + body)
+        self.send(head + body)
         self.buffer = b""
         self.hang_up(is_sending=True)
 
@@ -248,6 +251,7 @@ class CallerConnection(asyncio.Protocol):
         self.call = None
         if self.is_gone or self.is_leaving:
             return
+        self.flush()
         self.is_leaving = True
         self.rests_since = self.gateway.now
         if reset:
@@ -263,6 +267,7 @@ class CallerConnection(asyncio.Protocol):
     # What the transport says.
 
     def eof_received(self) -> bool:
+        self.flush()
         self._gone(None)
         return False
 
@@ -273,6 +278,7 @@ class CallerConnection(asyncio.Protocol):
         if self.is_gone:
             return
         self.is_gone = True
+        self.due = b""
         self.gateway.leave(self)
         call, self.call = self.call, None
         if call is not None:

@@ -86,12 +86,12 @@ class Capture:
     origin = ""
     method = ""
     path = ""
-    request_headers: Headers = []  # noqa: RUF012 - replaced, never changed
+    request_headers: Headers
     key_digest: bytes | None = None
     request_end_us: int | None = None
     first_byte_us: int | None = None
     reply_status: int | None = None
-    reply_headers: Headers = []  # noqa: RUF012 - replaced, never changed
+    reply_headers: Headers
     upstream_status: int | None = None
     is_websocket = False
     is_opened = False
@@ -114,6 +114,8 @@ class Capture:
         self.started_us = started_us
         self.listener = listener
         self.peer = peer
+        self.request_headers = []
+        self.reply_headers = []
         self.request = Side(most)
         self.reply = Side(most)
 

@@ -4,7 +4,6 @@ Anything ambiguous raises `BadFraming`: two parties that disagree about an end c
 """
 
 import re
-from typing import Protocol
 
 
 class BadFraming(Exception):  # noqa: N818 - it is a fact about bytes, told to the peer
@@ -15,48 +14,51 @@ class BadFraming(Exception):  # noqa: N818 - it is a fact about bytes, told to t
         self.good = good
 
 
-class Body(Protocol):
+class Body:
     """A body under way."""
 
-    is_done: bool
+    __slots__ = ("ends_with_connection", "is_done")
+
+    def __init__(self, *, is_done: bool = True, ends_with_connection: bool = False) -> None:
+        self.is_done = is_done
+        self.ends_with_connection = ends_with_connection
+        """Whether the peer ends the body by closing the connection."""
 
     def take(self, data: bytes) -> int:
         """How many of the next bytes belong to the body; fewer than all only when it is done."""
-
-    @property
-    def ends_with_connection(self) -> bool:
-        """Whether the peer ends the body by closing the connection."""
+        raise NotImplementedError
 
 
-class NoBody:
+class NoBody(Body):
     """A message without a body."""
 
-    is_done = True
-    ends_with_connection = False
+    __slots__ = ()
 
     def take(self, data: bytes) -> int:
         return 0
 
 
-class UntilClose:
+class UntilClose(Body):
     """A reply that lasts until the provider closes the connection."""
 
-    is_done = False
-    ends_with_connection = True
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(is_done=False, ends_with_connection=True)
 
     def take(self, data: bytes) -> int:
         return len(data)
 
 
-class LengthBody:
+class LengthBody(Body):
     """A body of a known length."""
 
-    __slots__ = ("is_done", "left")
-    ends_with_connection = False
+    __slots__ = ("left",)
 
     def __init__(self, length: int) -> None:
         self.left = length
         self.is_done = length == 0
+        self.ends_with_connection = False
 
     def take(self, data: bytes) -> int:
         size = len(data)
@@ -73,14 +75,13 @@ _MOST_LINE = 4096
 _MOST_TRAILERS = 16_384
 
 
-class ChunkedBody:
+class ChunkedBody(Body):
     """A body in chunks, with their extensions and trailers."""
 
-    __slots__ = ("_data_left", "_in_trailers", "_line", "_trailer_bytes", "is_done")
-    ends_with_connection = False
+    __slots__ = ("_data_left", "_in_trailers", "_line", "_trailer_bytes")
 
     def __init__(self) -> None:
-        self.is_done = False
+        super().__init__(is_done=False)
         self._data_left = 0
         """Bytes of the chunk at hand, with the line end that follows it."""
         self._line = b""

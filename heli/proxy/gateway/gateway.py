@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from heli.proxy.gateway import faults
 from heli.proxy.gateway.caller import CallerConnection
+from heli.proxy.gateway.connection import Outbox
 from heli.proxy.gateway.counters import Counters, Gauge, render
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import RequestIds
@@ -41,6 +42,7 @@ class Gateway:
         self.loop = loop
         self.worker = worker
         self.counters = Counters()
+        self.outbox = Outbox(loop, self.own_fault)
         self.recorder = Recorder(spool, worker, self.counters, loop)
         base_urls = {
             key: provider.base_url for key, provider in settings.providers.items() if provider.base_url
@@ -48,11 +50,12 @@ class Gateway:
         ports = settings.ports
         own_ports = (ports.openai, ports.anthropic, ports.gateway, ports.log_api, ports.backend, ports.store)
         self.targets = Targets(base_urls, settings.gateway.allow_targets, own_ports)
-        self.pool = Pool(self.targets, self.counters, settings.gateway.connect_timeout_s)
-        self.request_ids = RequestIds()
-        self.callers: set[CallerConnection] = set()
         self.now = loop.time()
         """The coarse clock: right to a second, and free to read."""
+        connect_timeout_s = settings.gateway.connect_timeout_s
+        self.pool = Pool(self.targets, self.counters, connect_timeout_s, self.outbox, self.now)
+        self.request_ids = RequestIds()
+        self.callers: set[CallerConnection] = set()
         self.is_draining = False
         self._emptied = asyncio.Event()
         self._read_gauges = read_gauges

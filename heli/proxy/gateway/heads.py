@@ -31,14 +31,24 @@ class _Nothing:
     The parser asks for each of these by name, for each message; a name that is missing costs an exception.
     """
 
-    on_message_begin = on_url = on_status = on_header = on_headers_complete = None
-    on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
+    on_message_begin: None = None
+    on_url: None = None
+    on_status: None = None
+    on_header: None = None
+    on_headers_complete: None = None
+    on_body: None = None
+    on_message_complete: None = None
+    on_chunk_header: None = None
+    on_chunk_complete: None = None
 
 
 _NOTHING = _Nothing()
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _OWN_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"upgrade"})
 _NEVER_HOP = frozenset({b"content-length", b"transfer-encoding", b"host"})
+
+
+_NO_HELI: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Head:
@@ -59,7 +69,7 @@ class Head:
     host: bytes | None = None
     host_line = 0
     """Where among `lines` the host stands, without its value."""
-    heli: Mapping[bytes, bytes] = MappingProxyType({})
+    heli: Mapping[bytes, bytes]
     """`Helicone-*` and `Heli-*` headers, names in lower case, the last of a name."""
     has_second_key = False
     """The authorisation names more than one key."""
@@ -71,6 +81,7 @@ class Head:
         self.first_line = lines.pop(0)
         self.lines = lines
         """The header lines that travel on, untouched."""
+        self.heli = _NO_HELI
 
     def sort_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
         """Sort the header lines; with `keep_heli`, those meant for heli travel on."""

@@ -5,6 +5,7 @@ import socket
 import ssl
 from typing import Protocol
 
+from heli.proxy.gateway.connection import Connection, Outbox
 from heli.proxy.gateway.counters import Counters
 from heli.proxy.gateway.targets import Target, Targets
 
@@ -35,16 +36,16 @@ class ReplyListener(Protocol):
     def upstream_has_room(self) -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to a provider: carrying a call, or resting."""
+class UpstreamConnection(Connection):
+    """One connection to a provider: carrying a call, or resting. Has the methods of an `asyncio.Protocol`."""
 
-    __slots__ = ("call", "is_held", "is_lost", "key", "pool", "rests_since", "transport", "was_used")
+    __slots__ = ("call", "is_held", "is_lost", "key", "pool", "rests_since", "was_used")
 
     def __init__(self, pool: "Pool", key: "PoolKey") -> None:
+        super().__init__(pool.outbox)
         self.pool = pool
         self.key = key
         self.call: ReplyListener | None = None
-        self.transport: asyncio.Transport
         self.is_lost = False
         self.is_held = False
         """Nothing is read from it, as the caller is slower."""
@@ -77,6 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_lost:
             return
         self.is_lost = True
+        self.due = b""
         call, self.call = self.call, None
         if call is not None:
             call.upstream_lost(error)
@@ -107,6 +109,7 @@ class UpstreamConnection(asyncio.Protocol):
         """End the connection at once; nobody is told."""
         self.call = None
         self.is_lost = True
+        self.due = b""
         self.transport.abort()
 
 
@@ -116,13 +119,16 @@ type PoolKey = tuple[str, str, int]
 class Pool:
     """Connections by target. A call takes one that rests, or has one made."""
 
-    def __init__(self, targets: Targets, counters: Counters, connect_timeout_s: float) -> None:
+    def __init__(
+        self, targets: Targets, counters: Counters, connect_timeout_s: float, outbox: Outbox, now: float
+    ) -> None:
         self._targets = targets
         self._counters = counters
         self._timeout_s = connect_timeout_s
+        self.outbox = outbox
         self._resting: dict[PoolKey, list[UpstreamConnection]] = {}
         self._tls: ssl.SSLContext | None = None
-        self.now = 0.0
+        self.now = now
         """The coarse clock, set by the worker's sweep."""
 
     def take(self, target: Target) -> UpstreamConnection | None:
@@ -181,7 +187,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         key = (target.origin, target.host, target.port)
         tls = self._tls_context() if target.is_tls else None
-        _, connection = await loop.create_connection(
+        _, connection = await loop.create_connection(  # type: ignore[type-var]
             lambda: UpstreamConnection(self, key),
             address,
             target.port,

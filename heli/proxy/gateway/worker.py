@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import uvloop
 
@@ -72,8 +73,8 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
         spool.close()
 
 
-def _factory(gateway: Gateway, listener: Listener | None) -> Callable[[], CallerConnection]:
-    return lambda: CallerConnection(gateway, listener)
+def _factory(gateway: Gateway, listener: Listener | None) -> Callable[[], asyncio.BaseProtocol]:
+    return lambda: cast(asyncio.BaseProtocol, CallerConnection(gateway, listener))
 
 
 def run_worker(loaded: Loaded, index: int, *, is_shared: bool) -> int:

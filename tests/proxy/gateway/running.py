@@ -74,8 +74,10 @@ class RunningGateway:
         self._thread.join(40)
         assert not self._thread.is_alive()
 
-    def connect(self, listener: Listener | None = Listener.OPENAI) -> "Wire":
-        return Wire(self.ports[listener])
+    def connect(
+        self, listener: Listener | None = Listener.OPENAI, receive_buffer: int | None = None
+    ) -> "Wire":
+        return Wire(self.ports[listener], receive_buffer)
 
     def exchanges(self, count: int, seconds: float = 5) -> list[Exchange]:
         """The first `count` exchanges that ended, put together as the shipper does; waits for them."""
@@ -110,8 +112,12 @@ class RunningGateway:
 class Wire:
     """A caller's connection, byte by byte."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port: int, receive_buffer: int | None = None) -> None:
+        self.sock = socket.socket()
+        if receive_buffer is not None:  # some systems let a socket take in tens of megabytes
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(10)
+        self.sock.connect(("127.0.0.1", port))
         self.received = b""
 
     def __enter__(self) -> "Wire":

@@ -13,7 +13,7 @@ BIG = f"x-standin: {json.dumps({'body_bytes': 20_000_000})}"
 
 
 def test_a_connection_whose_caller_was_slow_serves_the_next_call(gateway: RunningGateway) -> None:
-    slow = gateway.connect()
+    slow = gateway.connect(receive_buffer=64 * 1024)
     slow.send(a_call(headers=(BIG,)))
     slow.read_until(b"\r\n\r\n")
     wait_until(lambda: is_held(gateway))
