@@ -80,7 +80,8 @@ def settings(asked: argparse.Namespace) -> dict:
 
 def measure_proxies(asked: argparse.Namespace) -> dict:
     """`targets: {name: {version, cold_start_s, resident_mb, rounds: […]}}` and `missing: {name: reason}`."""
-    shutil.rmtree(BUILD / "heli", ignore_errors=True)
+    for home in ("heli", "heli-plain"):
+        shutil.rmtree(BUILD / home, ignore_errors=True)
     upstream = free_port()
     measured: dict[str, dict] = {}
     missing: dict[str, str] = {}
@@ -99,7 +100,7 @@ def measure_proxies(asked: argparse.Namespace) -> dict:
                 missing[key] = str(error)
                 print(f"{key} is left out: {error}", file=sys.stderr)
                 continue
-            cold_start_s = median_cold_start(target) if key == "heli" else None
+            cold_start_s = median_cold_start(target) if key.startswith("heli") else None
             log = BUILD / f"{key}.log"
             process = stack.enter_context(started(target.command, core=PROXY_CORE, log=log, env=target.env))
             start_s = wait_for_answer(process, target.port, target.ready_path, log)

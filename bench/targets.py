@@ -15,6 +15,8 @@ from peers import LITELLM, MITMPROXY, PEERS, PORTKEY, install_from_npm, install_
 from processes import BUILD, BenchError
 
 HELI = Path(sys.executable).parent / "heli"
+COMPILED_HELI = Path(sys.executable).parent.parent.parent / ".venv-compiled" / "bin" / "heli"
+"""As `make compiled` builds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,24 +83,38 @@ http {{
 
 
 def heli(upstream: int, port: Callable[[], int]) -> Target:
+    """The compiled gateway."""
+    if not COMPILED_HELI.exists():
+        raise BenchError("there is no .venv-compiled: make compiled")
+    return _heli("heli", COMPILED_HELI, upstream, port)
+
+
+def plain_heli(upstream: int, port: Callable[[], int]) -> Target:
+    """The gateway as plain Python, which a checkout runs unless it is told otherwise."""
+    return _heli("heli, not compiled", HELI, upstream, port, "heli-plain")
+
+
+def _heli(name: str, program: Path, upstream: int, port: Callable[[], int], home: str = "heli") -> Target:
     from heli import __version__
 
     openai = port()
     return Target(
-        name="heli",
+        name=name,
         version=__version__,
         port=openai,
         stream_port=openai,
-        command=[str(HELI), "serve", "gateway", "--workers", "1"],
-        env=heli_env(upstream, openai, port),
+        command=[str(program), "serve", "gateway", "--workers", "1"],
+        env=heli_env(upstream, openai, port, home),
         ready_path="/healthcheck",
     )
 
 
-def heli_env(upstream: int, openai: int, port: Callable[[], int]) -> dict[str, str]:
+def heli_env(
+    upstream: int, openai: int, port: Callable[[], int], home: str = "heli"
+) -> dict[str, str]:
     """An installation of its own, on ports of its own; no backend answers until one is started."""
     return {
-        "HELI_HOME": str(BUILD / "heli"),
+        "HELI_HOME": str(BUILD / home),
         "HELI_PORTS__OPENAI": str(openai),
         **{
             f"HELI_PORTS__{name}": str(port())
@@ -192,6 +208,7 @@ def portkey(upstream: int, port: Callable[[], int]) -> Target:
 TARGETS: dict[str, Callable[[int, Callable[[], int]], Target]] = {
     "nginx": nginx,
     "heli": heli,
+    "heli-plain": plain_heli,
     "mitmproxy": mitmproxy,
     "portkey": portkey,
     "litellm": litellm,

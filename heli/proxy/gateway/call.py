@@ -289,7 +289,11 @@ class Call:
             self._break_off(Outcome.UPSTREAM_ERROR, f"the reply is broken: {bad}", None)
             return
         piece = data if taken == len(data) else data[:taken]
-        self.caller.send_soon(head + piece if head else piece)
+        out = head + piece if head else piece
+        if body.is_done:
+            self.caller.send_soon(out)
+        else:
+            self.caller.send(out)  # somebody watches it appear
         if piece:
             self.recording.reply_part(piece)
         if body.is_done:

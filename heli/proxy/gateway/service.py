@@ -100,7 +100,7 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
 
 
 def _command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments, parent_argument()]
+    return [sys.executable, "-P", "-m", module, *arguments, parent_argument()]
 
 
 def _drain(children: list[Child], timeout_s: float) -> None:
