@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from heli.backend.api.error_answers import error_answer
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.health_answers import alive, ready_or_not
+from heli.backend.api.paths import HEARTBEAT_PATH
 from heli.backend.watched_stores import WatchedStores
 from heli.schema.errors import UnreachableError
 
@@ -26,6 +27,8 @@ logger = logging.getLogger("heli.backend")
 
 HEAD_START_S = 3.0
 """How long the stores have the machine for themselves at most."""
+
+_LATER = error_answer(UnreachableError("the backend is still being loaded", "tell it again in a moment"))
 
 type Load = Callable[[], Starlette]
 """Makes the API; blocks, for a second or so."""
@@ -56,6 +59,9 @@ class Lobby:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (self._api is None and scope["path"] in self._paths):
             await self._health(scope, receive, send)
+            return
+        if self._api is None and scope["path"] == HEARTBEAT_PATH:
+            await _LATER(scope, receive, send)  # it comes again, and must not hurry the loading
             return
         if self._api is None:
             self._is_wanted.set()

@@ -80,6 +80,14 @@ def standing(
         yield lobby, client
 
 
+def test_a_heartbeat_neither_waits_for_the_api_nor_hurries_it() -> None:
+    api = Api()
+    with standing(api.load, refuse) as (_, client):
+        assert client.post("/v1/ingest/heartbeat", content=b"{}").status_code == 503
+        assert api.happened == []
+        api.may_load.set()
+
+
 def test_health_is_told_while_the_api_is_loading() -> None:
     api = Api()
     with standing(api.load, lambda: None) as (_, client):

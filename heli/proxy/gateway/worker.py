@@ -33,8 +33,8 @@ BACKLOG = 2048
 def spool_gauges(loaded: Loaded, started: float) -> list[Gauge]:
     """The state of this heli's spool folders, read from the disk."""
     statuses = survey(loaded.paths.spool, loaded.paths.dead_letters)
-    oldest = max((status.oldest_age_s or 0 for status in statuses), default=0)
-    waiting = sum(status.records_waiting for status in statuses)
+    oldest = max((status.oldest_s or 0 for status in statuses), default=0)
+    waiting = sum(status.records for status in statuses)
     return [
         Gauge("gateway_uptime_seconds", "Since this worker started.", time.monotonic() - started),
         Gauge("spool_waiting_records", "Calls not yet with the backend.", waiting),

@@ -150,7 +150,7 @@ def run_shipper_until_killed(
     shipper = start_shipper(environment, crash_point)
 
     def is_over() -> bool:
-        is_done = not must_be_killed and survey(spool)[0].records_waiting == 0
+        is_done = not must_be_killed and survey(spool)[0].records == 0
         return shipper.poll() is not None or is_done
 
     wait_until(is_over)

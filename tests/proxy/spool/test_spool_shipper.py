@@ -61,7 +61,7 @@ class Running:
 
     def settle(self) -> None:
         """Wait until nothing waits any more, and what was shipped is deleted."""
-        wait_until(lambda: all(status.records_waiting == 0 for status in survey(self.spool)))
+        wait_until(lambda: all(status.records == 0 for status in survey(self.spool)))
         wait_until(lambda: all(len(list_segments(folder)) <= 1 for folder in self.spool.glob("gateway-*")))
 
 
@@ -84,7 +84,7 @@ def test_what_is_spooled_arrives_and_is_deleted(running: Running, backend: FakeB
     assert set(backend.tokens) == {"Bearer secret"}
     running.settle()
     [status] = survey(running.spool)
-    assert (status.records_waiting, status.oldest_age_s, status.dead_letters) == (0, None, 0)
+    assert (status.records, status.oldest_s, status.dead_letters) == (0, None, 0)
     assert set(backend.sent.values()) == {1}
 
 
