@@ -127,6 +127,8 @@ def _print(seen: Status) -> None:
     for gateway in seen.gateways:
         dropped = sum(worker.dropped_records for worker in gateway.workers)
         sys.stdout.write(f"{line(gateway.host)}: {_spool_line(gateway.workers, dropped)}\n")
+    if any(worker.dead_letters for worker in seen.spool):
+        say("`heli dead-letters list` tells what could not be stored, and why; `replay` sends it again")
     for worker in seen.spool:
         if worker.trouble:
             say(f"spool of {worker.worker}: {worker.trouble}; what is in it waits until that is mended")
