@@ -28,7 +28,7 @@ logger = logging.getLogger("heli.backend")
 HEAD_START_S = 3.0
 """How long the stores have the machine for themselves at most."""
 
-_LATER = error_answer(UnreachableError("the backend is still being loaded", "tell it again in a moment"))
+_LOADING = error_answer(UnreachableError("the backend's API is still being loaded", "wait a moment"))
 
 type Load = Callable[[], Starlette]
 """Makes the API; blocks, for a second or so."""
@@ -61,7 +61,7 @@ class Lobby:
             await self._health(scope, receive, send)
             return
         if self._api is None and scope["path"] == HEARTBEAT_PATH:
-            await _LATER(scope, receive, send)  # it comes again, and must not hurry the loading
+            await _LOADING(scope, receive, send)  # it comes again, and must not hurry the loading
             return
         if self._api is None:
             self._is_wanted.set()
@@ -79,7 +79,9 @@ class Lobby:
         return alive()
 
     async def _ready(self, request: Request) -> Response:
-        return await ready_or_not(self._stores.log_readiness, self._stores.accounts_readiness)
+        """Ready means quick: not before a call would be answered at once."""
+        answer = await ready_or_not(self._stores.log_readiness, self._stores.accounts_readiness)
+        return _LOADING if answer.status_code == 200 else answer
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
