@@ -88,6 +88,10 @@ def _where(row: Row) -> Cell:
     return Cell(line(f"{row.origin.partition('://')[2]}{row.path}"))
 
 
+def _no_values() -> dict[str, Any]:
+    return dict.fromkeys(Row.__struct_fields__)
+
+
 COLUMNS: tuple[Column[Row], ...] = (
     Column("time", _clock),
     Column("id", lambda row: Cell(row.id[:8])),
@@ -96,7 +100,7 @@ COLUMNS: tuple[Column[Row], ...] = (
     Column("size", lambda row: Cell(figures.size(row.bytes)), is_right=True, rank=3),
     Column("reason", lambda row: Cell(line(row.reason), "bad"), is_elastic=True),
 )
-SHAPE = Shape[Row](COLUMNS, _tree, Row.__struct_fields__, lambda row: row.id)
+SHAPE = Shape[Row](COLUMNS, _tree, Row.__struct_fields__, lambda row: row.id, _no_values)
 
 
 @app.command("list")
