@@ -165,12 +165,12 @@ class Capture:
             bodies_dropped=self.lacks_room,
             is_websocket=self.is_websocket,
             upstream_status=self.upstream_status,
-            reach=self._final_reach(outcome),
+            reach=self._final_reach(end_us),
         )
 
-    def _final_reach(self, outcome: Outcome) -> Reach | None:
+    def _final_reach(self, end_us: int | None) -> Reach | None:
         """What stands if nothing more is heard: a call that is still to be sent may be so in a moment."""
-        if outcome is Outcome.INTERRUPTED and self.reach is Reach.NOT_SENT:
+        if end_us is None and self.reach is Reach.NOT_SENT:
             return None
         return self.reach
 

@@ -20,8 +20,8 @@ QUESTION = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}'
 
 def _call(gateway: RunningGateway, *headers: str, listener: Listener = Listener.OPENAI) -> Exchange:
     with gateway.connect(listener) as wire:
-        wire.send(a_call(QUESTION, headers=headers))
-        wire.read_until(b"\r\n\r\n")
+        wire.send(a_call(QUESTION, headers=(*headers, "Connection: close")))
+        wire.read_all()
     (exchange,) = gateway.exchanges(1)
     return exchange
 
