@@ -14,11 +14,11 @@ from heli.backend.stores.clickhouse import ClickHouse
 from heli.backend.stores.log_columns import (
     COLUMN_TYPES,
     REQUEST_COLUMNS,
-    LogRow,
     columns_of,
-    request_from_row,
     with_whole_characters,
 )
+from heli.backend.stores.log_reading import request_from_row
+from heli.backend.stores.log_row import LogRow
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
 

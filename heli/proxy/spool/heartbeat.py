@@ -34,7 +34,7 @@ class HeartbeatSender(threading.Thread):
         self._dead_letters = dead_letters
         self._gateway = gateway
         self._connection = BackendConnection(url, token, _TIMEOUT_S)
-        self._stop = stop
+        self._stopped = stop
         self._workers: list[WorkerSpool] = []
         self._survey_at = 0.0
 
@@ -44,7 +44,7 @@ class HeartbeatSender(threading.Thread):
                 self.beat()
             except (OSError, http.client.HTTPException) as error:
                 log.debug("the heartbeat was not taken: %s", error)
-            if self._stop.wait(EVERY_S):
+            if self._stopped.wait(EVERY_S):
                 break
         self._connection.close()
 
