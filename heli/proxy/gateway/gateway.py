@@ -53,6 +53,7 @@ class Gateway:
         self.callers: set[CallerConnection] = set()
         self.now = loop.time()
         """The coarse clock: right to a second, and free to read."""
+        self.pool.now = self.now
         self.is_draining = False
         self._emptied = asyncio.Event()
         self._read_gauges = read_gauges
