@@ -157,7 +157,7 @@ def acknowledged() -> int:
 
 def waiting() -> int:
     """How many exchanges wait in the spool; reads all of them."""
-    return sum(row["records_waiting"] for row in survey_spool(HOME))
+    return sum(row["records"] for row in survey_spool(HOME))
 
 
 def survey_spool(home: Path) -> list[dict]:

@@ -13,11 +13,12 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
-from heli.backend.api import costs, errors, health, helicone, ingest, live, requests
+from heli.backend.api import costs, errors, gateways, health, helicone, ingest, live, requests
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
 from heli.backend.api.parts import Parts
+from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH
 from heli.backend.ingest.attribution import read_attribution
 from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
@@ -34,6 +35,7 @@ from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
 
 BATCH_SLACK_BYTES = 16 * 1024 * 1024
+HEARTBEAT_BYTES = 256 * 1024
 SPENT_REFRESH_S = 30.0
 
 DESCRIPTION = """Every call that programs make to a language model, as heli recorded it.
@@ -68,6 +70,7 @@ def watch(parts: Parts) -> None:
     parts.metrics.watch(
         "heli_calls_in_flight", "Calls that began and did not end", lambda: parts.hub.in_flight
     )
+    parts.metrics.watch("heli_gateways", "Gateways heard of lately", lambda: len(parts.hub.gateways))
     parts.metrics.watch("heli_ready", "1 when the stores answer", lambda: parts.is_ready)
 
 
@@ -108,10 +111,14 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, costs, live, helicone, ingest, health):
+    for part in (requests, costs, live, gateways, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
-    limits = {ingest.INGEST_PATH: parts.door.max_bytes, ingest.LIVE_PATH: parts.door.max_bytes}
+    limits = {
+        INGEST_PATH: parts.door.max_bytes,
+        LIVE_PATH: parts.door.max_bytes,
+        HEARTBEAT_PATH: HEARTBEAT_BYTES,
+    }
     app.add_middleware(Guard, max_body_bytes=MAX_BODY_BYTES, limits=limits)
     app.add_middleware(Timed, metrics=parts.metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

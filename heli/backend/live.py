@@ -11,6 +11,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+import msgspec
+
+from heli.backend.gateways import HeardGateways
 from heli.backend.live_calls import CallInFlight, CallsInFlight
 from heli.backend.live_filter import NOTHING, Known, find_known
 from heli.backend.spent_today import SpentToday
@@ -79,6 +82,7 @@ class LiveHub:
         self._news = asyncio.Event()
         self._is_closed = False
         self.spent = SpentToday()
+        self.gateways = HeardGateways(clock)
 
     @property
     def subscribers(self) -> int:
@@ -89,7 +93,19 @@ class LiveHub:
         return len(self._calls)
 
     def totals(self) -> LiveTotals:
-        return LiveTotals(in_flight=self.in_flight, today_cost_usd=self.spent.cost_usd)
+        totals = LiveTotals(
+            in_flight=self.in_flight, today_cost_usd=self.spent.cost_usd, gateways=len(self.gateways)
+        )
+        if not totals.gateways:
+            return totals
+        workers = self.gateways.workers()
+        return msgspec.structs.replace(
+            totals,
+            spool_records=sum(worker.records for worker in workers),
+            spool_lag_s=max((w.oldest_s for w in workers if w.oldest_s is not None), default=None),
+            dropped_records=sum(worker.dropped_records for worker in workers),
+            dead_letters=sum(worker.dead_letters for worker in workers),
+        )
 
     def consume(self, records: Sequence[Record]) -> None:
         """Records of calls in flight, in the order of the wire."""

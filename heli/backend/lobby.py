@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from heli.backend.api.error_answers import error_answer
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.health_answers import alive, ready_or_not
+from heli.backend.api.paths import HEARTBEAT_PATH
 from heli.backend.watched_stores import WatchedStores
 from heli.schema.errors import UnreachableError
 
@@ -26,6 +27,8 @@ logger = logging.getLogger("heli.backend")
 
 HEAD_START_S = 3.0
 """How long the stores have the machine for themselves at most."""
+
+_LOADING = error_answer(UnreachableError("the backend's API is still being loaded", "wait a moment"))
 
 type Load = Callable[[], Starlette]
 """Makes the API; blocks, for a second or so."""
@@ -57,6 +60,9 @@ class Lobby:
         if scope["type"] == "lifespan" or (self._api is None and scope["path"] in self._paths):
             await self._health(scope, receive, send)
             return
+        if self._api is None and scope["path"] == HEARTBEAT_PATH:
+            await _LOADING(scope, receive, send)  # it comes again, and must not hurry the loading
+            return
         if self._api is None:
             self._is_wanted.set()
             await self._loaded.wait()
@@ -73,7 +79,9 @@ class Lobby:
         return alive()
 
     async def _ready(self, request: Request) -> Response:
-        return await ready_or_not(self._stores.log_readiness, self._stores.accounts_readiness)
+        """Ready means quick: not before a call would be answered at once."""
+        answer = await ready_or_not(self._stores.log_readiness, self._stores.accounts_readiness)
+        return _LOADING if answer.status_code == 200 else answer
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from heli.client import Client
 
 
-def open_client(loaded: Loaded) -> "Client":
+def open_client(loaded: Loaded, answer_s: float | None = None) -> "Client":
     """httpx is loaded here and not before, so that commands that need no backend stay quick."""
     from heli.client import Client
 
-    return Client(loaded.settings.backend_url)
+    url = loaded.settings.backend_url
+    return Client(url) if answer_s is None else Client(url, answer_s=answer_s)

@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "restart": Command("Run", "stop it and start it again in the background", "restart:restart"),
     "status": Command("Run", "what runs, on which ports, and what waits to be stored", "status:status"),
     "serve": Command("Run", "run one process alone: gateway, backend or store", "serve:app"),
+    "dead-letters": Command("Run", "calls that could not be stored: list, show, replay", "dead_letters:app"),
     "logs": Command("Look", "list calls, or follow them with --tail", "logs:logs"),
     "show": Command("Look", "one call: its conversation, tokens, cost and times", "show:show"),
     "costs": Command("Look", "what was spent, by model, day, user, session, …", "costs:costs"),

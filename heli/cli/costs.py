@@ -8,6 +8,7 @@ import typer
 
 from heli.cli import figures
 from heli.cli.backend_client import open_client
+from heli.cli.filter_words import join_filter
 from heli.cli.moments import read_time, zone_name
 from heli.cli.options import ColorOption, FilterArgument, OutputOption, SinceOption, UntilOption
 from heli.cli.printable import escaped, line
@@ -48,9 +49,10 @@ def costs(
     """
     form = choose_format(output, allowed=FORMS)
     begin, end = read_time(since, "--since"), read_time(until, "--until")
+    asked = join_filter(filter)
     words = [word for word in by.replace(" ", ",").split(",") if word]
     with open_client(load_settings()) as client:
-        report = client.costs(words, " ".join(filter or []), since=begin, until=end, time_zone=zone_name())
+        report = client.costs(words, asked, since=begin, until=end, time_zone=zone_name())
     if form is Format.TABLE:
         _print(report)
     elif form is Format.JSON:

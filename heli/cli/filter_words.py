@@ -37,3 +37,13 @@ def is_negated_term(word: str) -> bool:
 
     name = term[:at].split(".")[0]
     return find_field(term[:at]) is not None or find_field(name) is not None
+
+
+def join_filter(words: Sequence[str] | None) -> str:
+    """The filter that the words make together. Raises `FilterError`, here already, when it does not parse."""
+    text = " ".join(words or [])
+    if text:
+        from heli.schema.filter import parse
+
+        parse(text)
+    return text

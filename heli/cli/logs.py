@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heli.cli.backend_client import open_client
+from heli.cli.filter_words import join_filter
 from heli.cli.moments import read_time
 from heli.cli.options import (
     ColorOption,
@@ -66,7 +67,7 @@ def logs(
     loaded = load_settings()
     format = choose_format(output, fields, quiet)
     begin, end = read_time(since, "--since"), read_time(until, "--until")
-    words = " ".join(filter or [])
+    words = join_filter(filter)
     if limit is None and (begin is None or tail):
         limit = LAST
     if tail and end:

@@ -13,6 +13,7 @@ from heli.cli.table import Cell, Column
 from heli.schema.exchange import Outcome
 from heli.schema.live import LiveCall
 from heli.schema.request import Request
+from heli.schema.usage import Usage
 
 ID_DIGITS = 6
 PREVIEW = 200
@@ -173,6 +174,15 @@ def request_tree(request: Request) -> dict[str, Any]:
     return tree
 
 
+def known_fields() -> dict[str, Any]:
+    """Every field of `request_tree`, without values."""
+    tree: dict[str, Any] = dict.fromkeys(Request.__struct_fields__)
+    totals = ("total_input_tokens", "total_output_tokens", "total_tokens")
+    tree["usage"] = dict.fromkeys([*Usage.__struct_fields__, *totals])
+    tree["summary"] = None
+    return tree
+
+
 def _row_tree(row: Row) -> dict[str, Any]:
     assert row.request is not None
     return request_tree(row.request)
@@ -183,4 +193,4 @@ def _row_id(row: Row) -> str:
     return str(row.request.id)
 
 
-SHAPE = Shape[Row](columns=COLUMNS, tree=_row_tree, flat=FLAT, id=_row_id)
+SHAPE = Shape[Row](columns=COLUMNS, tree=_row_tree, flat=FLAT, id=_row_id, known=known_fields)

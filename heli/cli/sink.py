@@ -37,6 +37,8 @@ class Shape[T](msgspec.Struct, frozen=True):
     """Dotted fields, in the order of the plain and CSV forms."""
     id: Callable[[T], str] | None = None
     """`None` where rows have none."""
+    known: Callable[[], dict[str, Any]] | None = None
+    """A tree of all fields that a row has, without values, to check names before there are rows."""
 
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -82,6 +84,10 @@ class Sink[T]:
         self._waiting: list[T] = []
         if format is Format.ID and shape.id is None:
             raise UsageError("these rows have no ids", "choose another -o")
+        if self._fields and shape.known is not None:
+            known = shape.known()
+            for name in self._fields:
+                pick(known, name)
 
     def write(self, row: T) -> None:
         """A row; in a table it is shown at the end, when all widths are known."""

@@ -7,32 +7,18 @@ import msgspec
 import typer
 
 from heli.cli import figures
+from heli.cli.backend_client import open_client
 from heli.cli.options import ColorOption
+from heli.cli.printable import line
 from heli.cli.process_states import ProcessStatus, look_at_processes
 from heli.cli.sink import encode
 from heli.cli.table import Cell, Column, Table
 from heli.cli.terminal import say, wants_color, width
-from heli.schema.errors import ExitCode
+from heli.schema.errors import ExitCode, HeliError
+from heli.schema.heartbeat import GatewaySpool, WorkerSpool
 from heli.schema.settings import Loaded, load_settings
 
-
-class WorkerSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits in one gateway worker's spool."""
-
-    worker: str
-    records: int
-    bytes: int
-    oldest_s: float | None
-    dropped_records: int
-    dropped_bodies: int
-    lost_records: int
-    """Found unreadable when they were to be stored."""
-    lost_bytes: int
-    """Damage in which nobody can count records."""
-    dead_letters: int
-    """Refused by the backend; they are kept in the folder `dead_letters` of `heli paths`."""
-    trouble: str = ""
-    """Why its folder cannot be read; nothing else is known then."""
+ANSWER_S = 2.0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +32,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The age of the oldest record that is not stored yet; `None` when nothing waits."""
     dropped: int
     """Records that were never written, because the spool was full."""
+    gateways: list[GatewaySpool]
+    """Gateways on other machines that the backend has heard of lately."""
 
 
 def status(
@@ -82,28 +70,33 @@ def look(loaded: Loaded) -> Status:
         spool=spool,
         lag_s=max(ages, default=None),
         dropped=sum(worker.dropped_records for worker in spool),
+        gateways=read_gateways(loaded) if _has_backend(loaded, processes) else [],
     )
+
+
+def _has_backend(loaded: Loaded, processes: list[ProcessStatus]) -> bool:
+    """Whether it is worth asking: it answers here, or stands elsewhere."""
+    is_here = any(process.name == "backend" and process.state == "ready" for process in processes)
+    return is_here or bool(loaded.settings.backend.url)
 
 
 def read_spool(loaded: Loaded) -> list[WorkerSpool]:
     """What waits in the spool folder, whether or not a gateway runs."""
     from heli.proxy.spool import survey
 
-    return [
-        WorkerSpool(
-            worker=found.worker,
-            records=found.records_waiting,
-            bytes=found.bytes,
-            oldest_s=found.oldest_age_s,
-            dropped_records=found.dropped_records,
-            dropped_bodies=found.dropped_bodies,
-            lost_records=found.lost_records,
-            lost_bytes=found.lost_bytes,
-            dead_letters=found.dead_letters,
-            trouble=found.trouble,
-        )
-        for found in survey(loaded.paths.spool, loaded.paths.dead_letters)
-    ]
+    return survey(loaded.paths.spool, loaded.paths.dead_letters)
+
+
+def read_gateways(loaded: Loaded) -> list[GatewaySpool]:
+    """The gateways on other machines, as the backend tells; none when it does not answer, or is too old."""
+    own = loaded.paths.gateway_id
+    try:
+        with open_client(loaded, answer_s=ANSWER_S) as client:
+            told = client.gateways()
+        own_id = own.read_text().strip() if own.exists() else ""
+    except (HeliError, OSError):
+        return []
+    return [each for each in told if each.gateway != own_id]
 
 
 STYLES = {"ready": "good", "starting": "warn", "down": "dim"}
@@ -130,7 +123,12 @@ def _print(seen: Status) -> None:
     table.learn(rows)
     for text in [table.head(columns), *(table.line(row, columns) for row in rows)]:
         sys.stdout.write(text + "\n")
-    sys.stdout.write(f"\n{_spool_line(seen)}\n")
+    sys.stdout.write(f"\n{_spool_line(seen.spool, seen.dropped)}\n")
+    for gateway in seen.gateways:
+        dropped = sum(worker.dropped_records for worker in gateway.workers)
+        sys.stdout.write(f"{line(gateway.host)}: {_spool_line(gateway.workers, dropped)}\n")
+    if any(worker.dead_letters for worker in seen.spool):
+        say("`heli dead-letters list` tells what could not be stored, and why; `replay` sends it again")
     for worker in seen.spool:
         if worker.trouble:
             say(f"spool of {worker.worker}: {worker.trouble}; what is in it waits until that is mended")
@@ -150,21 +148,21 @@ TROUBLE = {
 }
 
 
-def _spool_line(seen: Status) -> str:
-    waiting = sum(worker.records for worker in seen.spool)
-    letters = sum(worker.dead_letters for worker in seen.spool)
+def _spool_line(spool: list[WorkerSpool], dropped: int) -> str:
+    waiting = sum(worker.records for worker in spool)
+    ages = [worker.oldest_s for worker in spool if worker.oldest_s is not None]
     parts = [f"spool {waiting:,} waiting"]
     if waiting:
-        parts.append(figures.size(sum(worker.bytes for worker in seen.spool)))
-    if seen.lag_s is not None:
-        parts.append(f"oldest {figures.duration(max(100.0, seen.lag_s * 1000))}")
-    parts.append(f"dropped {seen.dropped:,}")
-    if bodies := sum(worker.dropped_bodies for worker in seen.spool):
+        parts.append(figures.size(sum(worker.bytes for worker in spool)))
+    if ages:
+        parts.append(f"oldest {figures.duration(max(100.0, max(ages) * 1000))}")
+    parts.append(f"dropped {dropped:,}")
+    if bodies := sum(worker.dropped_bodies for worker in spool):
         parts.append(f"bodies dropped {bodies:,}")
-    if lost := sum(worker.lost_records for worker in seen.spool):
+    if lost := sum(worker.lost_records for worker in spool):
         parts.append(f"unreadable {lost:,}")
-    elif lost_bytes := sum(worker.lost_bytes for worker in seen.spool):
+    elif lost_bytes := sum(worker.lost_bytes for worker in spool):
         parts.append(f"unreadable {figures.size(lost_bytes)}")
-    if letters:
+    if letters := sum(worker.dead_letters for worker in spool):
         parts.append(f"could not be stored {letters:,}")
     return " · ".join(parts)

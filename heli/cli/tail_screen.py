@@ -18,6 +18,8 @@ from heli.schema.request import Request
 from heli.schema.settings import Loaded
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+SLOW_S = 5.0
+"""What waits no longer is on its way."""
 BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
 """Synchronised output: a terminal that knows it shows the frame at once, others ignore it."""
 
@@ -135,7 +137,10 @@ class DrawnScreen:
         if totals:
             parts.append(f"today {figures.money(totals.today_cost_usd)}")
             waiting, dropped = self._depth(totals)
-            parts += [f"spool {figures.count(waiting)}", f"dropped {figures.count(dropped)}"]
+            parts.append(f"spool {figures.count(waiting)}")
+            if totals.spool_lag_s is not None and totals.spool_lag_s >= SLOW_S:
+                parts.append(f"oldest {figures.duration(totals.spool_lag_s * 1000)}")
+            parts.append(f"dropped {figures.count(dropped)}")
         return paint(clip("── " + " · ".join(parts), self._width()), "dim", self._is_colored)
 
     def _depth(self, totals: LiveTotals) -> tuple[int | None, int | None]:

@@ -13,6 +13,7 @@ from heli.client import faults
 from heli.client.light_httpx import httpx
 from heli.client.records import CostReport, CostRow, ExchangeView, RequestPage, Spend
 from heli.schema.conversation import Conversation
+from heli.schema.heartbeat import Gateways, GatewaySpool
 from heli.schema.request import Request
 
 CONNECT_S = 3.0
@@ -113,6 +114,10 @@ class Client:
         )
         rows = [_cost_row(raw, answer.by) for raw in answer.rows]
         return CostReport(by=answer.by, rows=rows, total=answer.total)
+
+    def gateways(self) -> list[GatewaySpool]:
+        """The gateways that the backend has heard of lately, with what waits in their spools."""
+        return self._get("/v1/gateways", Gateways).gateways
 
     def stream_live(self, filter: str, silence_s: float) -> Iterator[str]:
         """The lines of the live feed, once it is connected, which an empty first line tells."""

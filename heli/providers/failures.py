@@ -128,14 +128,3 @@ _STATUS_CODES = {
     status: next((code for code, word in _BY_CODE.items() if word == by_status), "server_error")
     for status, by_status in _BY_STATUS.items()
 }
-
-
-def charges_nothing(exchange: Exchange) -> bool:
-    """Whether the provider refused the call, for which none of them sends a bill.
-
-    A timeout at the provider's edge is no refusal: the model may have run.
-    """
-    status = exchange.upstream_status or exchange.response_status
-    if exchange.outcome is Outcome.REFUSED:
-        return exchange.upstream_status is None
-    return status == 529 or (status is not None and 400 <= status < 520 and status not in (408, 499, 504))

@@ -6,8 +6,9 @@ from decimal import Decimal
 import msgspec
 
 from heli.providers import previews
+from heli.providers.charging import Charge, expected_charge
 from heli.providers.encoding import arrival_us, decode_body
-from heli.providers.failures import charges_nothing, read_failure
+from heli.providers.failures import read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.json_values import Json, encode_json
 from heli.providers.previews import word
@@ -17,7 +18,7 @@ from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
 from heli.providers.token_estimate import estimate_input, estimate_output
 from heli.schema.conversation import Conversation
-from heli.schema.exchange import Exchange, Outcome
+from heli.schema.exchange import Exchange
 from heli.schema.usage import Cost, CostState, Usage
 
 
@@ -56,6 +57,8 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _COUNTED = frozenset({"chat", "completion", "response", "embedding"})
 """Operations whose tokens heli counts itself when nobody else did."""
 
+UNTOLD = "the provider may have got the call, and told no usage: whether it was billed is not known"
+
 _MOST_USAGE = 64 * 1024
 
 
@@ -83,7 +86,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     answer = format.read_answer(reading.reply, reading.provider)
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
-    counted = _Counted(exchange, reading, answer, conversation)
+    charge = _charge(exchange, reading, answer, error_class)
+    counted = _Counted(exchange, reading, answer, conversation, charge)
     request_model, response_model, path_model = map(word, (asked.model, answer.model, reading.path_model))
     service_tier = word(answer.service_tier or reading.headers.service_tier)
     models = [word(model_override), response_model, request_model, path_model]
@@ -126,23 +130,37 @@ def _usage_text(usage: Json, reading: Reading) -> str:
     return text
 
 
+def _charge(exchange: Exchange, reading: Reading, answer: Answer, error_class: str) -> Charge:
+    """What the provider asks for. Usage that it told counts, whatever became of the call."""
+    if reading.format.is_free:
+        return Charge.NOTHING
+    if answer.usage.total_tokens or answer.reported_cost_usd:
+        return Charge.USAGE
+    return expected_charge(exchange, reading.provider, error_class)
+
+
 class _Counted:
     """The ledger, completed by heli's own count where the provider did not get to tell."""
 
     def __init__(
-        self, exchange: Exchange, reading: Reading, answer: Answer, conversation: Conversation
+        self,
+        exchange: Exchange,
+        reading: Reading,
+        answer: Answer,
+        conversation: Conversation,
+        charge: Charge,
     ) -> None:
         self.usage = answer.usage
+        self.charge = charge
         self.why_estimated = ""
-        self.is_free = reading.format.is_free or charges_nothing(exchange)
         is_pending = answer.is_pending and reading.stream is None
-        if reading.format.operation not in _COUNTED or is_pending or self.is_free:
+        if reading.format.operation not in _COUNTED or is_pending or charge is not Charge.USAGE:
             return
         is_cut = not answer.is_complete and (reading.stream is not None or reading.reply is None)
         if answer.usage.total_tokens is not None and not is_cut:
             return
-        if reading.reply is None and (exchange.response_body or not _was_sent(exchange)):
-            return  # what came cannot be read, or nothing did and nobody knows whether the model ran
+        if reading.reply is None and (exchange.response_body or exchange.bodies_dropped):
+            return  # what came cannot be read
         self._estimate(answer, conversation, is_cut, reading.format.operation)
 
     def _estimate(self, answer: Answer, conversation: Conversation, is_cut: bool, operation: str) -> None:
@@ -167,12 +185,6 @@ class _Counted:
         self.why_estimated = f"{why}: {counted} counted by heli"
 
 
-def _was_sent(exchange: Exchange) -> bool:
-    """Whether a provider that gave no reply may have worked all the same."""
-    has_begun = exchange.response_status is not None and not exchange.bodies_dropped
-    return has_begun or exchange.outcome in (Outcome.CLIENT_ABORTED, Outcome.TIMEOUT, Outcome.INTERRUPTED)
-
-
 def _price(
     exchange: Exchange,
     prices: PriceBook,
@@ -183,8 +195,10 @@ def _price(
     service_tier: str,
 ) -> Cost:
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
-    if counted.is_free:
+    if counted.charge is Charge.NOTHING:
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
+    if counted.charge is Charge.UNTOLD:
+        return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=UNTOLD)
     if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)

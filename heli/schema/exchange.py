@@ -45,6 +45,17 @@ class Outcome(enum.StrEnum):
     """The gateway process ended while the call was in flight."""
 
 
+class Reach(enum.IntEnum):
+    """How far a call got, which decides whether it can have cost anything."""
+
+    NOT_SENT = 0
+    """Nothing of the request went out to the provider."""
+    SENT = 1
+    """It began to go out; no answer is known."""
+    ANSWERED = 2
+    """The head of the provider's reply came."""
+
+
 class Exchange(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
     """One call as it crossed the wire. Bodies are as on the wire: still chunked and compressed."""
 
@@ -92,6 +103,8 @@ class Exchange(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=Fa
     """The connection was upgraded: the bodies are the raw frames of either direction."""
     upstream_status: int | None = None
     """The provider's own status where heli answered with another one."""
+    reach: Reach | None = None
+    """`None` when nobody knows: the gateway ended meanwhile, or an older release wrote this down."""
 
     @property
     def request_id(self) -> uuid.UUID:

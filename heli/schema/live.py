@@ -47,5 +47,11 @@ class LiveTotals(msgspec.Struct, frozen=True, kw_only=True):
 
     in_flight: int
     today_cost_usd: Decimal
+    gateways: int = 0
+    """How many gateways were heard of lately."""
     spool_records: int | None = None
+    """Calls that wait in their spools; `None`, as all that follows, when there is none."""
+    spool_lag_s: float | None = None
+    """The age of the oldest of them; also `None` when none waits."""
     dropped_records: int | None = None
+    dead_letters: int | None = None

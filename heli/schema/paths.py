@@ -87,6 +87,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "ingest-token"
 
     @property
+    def gateway_id(self) -> Path:
+        """By which a backend knows this machine's gateway again."""
+        return self.state / "gateway-id"
+
+    @property
     def store_password(self) -> Path:
         return self.state / "store-password"
 

@@ -13,6 +13,7 @@ from heli.schema.errors import UsageError
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _AT = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?", re.DOTALL)
+_DATABASE_URL = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 
 
@@ -65,6 +66,15 @@ def check_urls(urls: Mapping[str, str], origins: Mapping[str, Any]) -> None:
                 f"{name} is {_without_secrets(url)!r} ({origins.get(name, 'default')}), which is no URL",
                 "write it like http://127.0.0.1:8123",
             )
+
+
+def check_database_url(url: str, origin: str) -> None:
+    """Whether it has the form of one; the backend tells the rest when it opens it."""
+    if url and not _DATABASE_URL.match(url):
+        raise UsageError(
+            f"database.url is {_without_secrets(url)!r} ({origin}), which is no URL of a database",
+            "write it like sqlite:////srv/heli/heli.db or postgresql+psycopg://user:password@host/heli",
+        )
 
 
 def _is_http(url: str) -> bool:

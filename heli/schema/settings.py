@@ -14,7 +14,14 @@ import msgspec
 
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths
-from heli.schema.setting_checks import check_host, check_log_level, check_ports, check_urls, explain
+from heli.schema.setting_checks import (
+    check_database_url,
+    check_host,
+    check_log_level,
+    check_ports,
+    check_urls,
+    explain,
+)
 
 type Tree = dict[str, Any]
 type Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -170,6 +177,7 @@ def load_settings(
     check_log_level(settings.log_level, origins.get("log_level", "default"))
     check_ports(msgspec.structs.asdict(settings.ports))
     check_urls({"store.url": settings.store.url, "backend.url": settings.backend.url}, origins)
+    check_database_url(settings.database.url, origins.get("database.url", "default"))
     return Loaded(settings, paths, origins)
 
 

@@ -80,11 +80,21 @@ def standing(
         yield lobby, client
 
 
-def test_health_is_told_while_the_api_is_loading() -> None:
+def test_a_heartbeat_neither_waits_for_the_api_nor_hurries_it() -> None:
+    api = Api()
+    with standing(api.load, refuse) as (_, client):
+        assert client.post("/v1/ingest/heartbeat", content=b"{}").status_code == 503
+        assert api.happened == []
+        api.may_load.set()
+
+
+def test_health_is_told_while_the_api_is_loading_and_ready_means_loaded() -> None:
     api = Api()
     with standing(api.load, lambda: None) as (_, client):
         assert client.get("/healthcheck").json() == {"status": "ok"}
-        assert client.get("/readyz").json() == {"status": "ok"}
+        loading = client.get("/readyz")
+        assert (loading.status_code, loading.json()["error"]["code"]) == (503, "unreachable")
+        assert "being loaded" in loading.json()["error"]["message"]
         assert client.get("/readyz", headers={"Host": "example.com"}).status_code == 403
         api.may_load.set()
         assert client.get("/else").text == "the API"

@@ -19,6 +19,7 @@ from tests.bad_input.own_heli import OwnHeli
         (b'host = "0.0.0.0"', ["config.toml", "'0.0.0.0'", "127.0.0.1"]),
         (b'log_level = "loud"', ["config.toml", "'loud'", "debug"]),
         (b'[store]\nurl = "clickhouse:8123"', ["config.toml", "'clickhouse:8123'", "http://"]),
+        (b'[database]\nurl = "nonsense"', ["config.toml", "'nonsense'", "sqlite:///"]),
         (b"\xff\xfe", ["config.toml", "utf-8"]),
     ],
 )
@@ -72,6 +73,23 @@ def test_a_heli_toml_in_the_folder_counts_and_is_named(idle: OwnHeli) -> None:
 )
 def test_a_variable_that_cannot_be_is_named(idle: OwnHeli, name: str, value: str, told: list[str]) -> None:
     idle.command("status", **{name: value}).refuses(ExitCode.USAGE, name, *told)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nonsense", ["database.url", "'nonsense'", "HELI_DATABASE__URL"]),
+        ("postgres+nope://u:sesame@h/heli", ["database.url", "'postgres+nope'", "nobody knows"]),
+        ("postgresql+asyncpg://u:sesame@h/heli", ["database.url", "asyncpg", "not installed"]),
+        ("sqlite://host:port/file", ["database.url", "'sqlite'"]),
+    ],
+)
+def test_a_database_that_cannot_be_is_told_before_anything_starts(
+    idle: OwnHeli, url: str, told: list[str]
+) -> None:
+    backend = idle.command("serve", "backend", HELI_DATABASE__URL=url)
+    backend.refuses(ExitCode.USAGE, *told)
+    assert "sesame" not in backend.err
 
 
 def test_two_listeners_cannot_share_a_port(idle: OwnHeli) -> None:

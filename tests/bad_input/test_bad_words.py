@@ -23,6 +23,10 @@ from tests.bad_input.own_heli import OwnHeli
         ("logs -o xml", ["'xml'", "json"]),
         ("logs --color pink", ["'pink'", "always"]),
         ("logs --tail --until 2h", ["--until", "--tail"]),
+        ("logs --json id,nofield", ["'nofield'", "fields: id"]),
+        ("logs --json usage.inputs", ["'usage.inputs'", "input_tokens"]),
+        ("logs --tail --json nofield", ["'nofield'"]),
+        ("dead-letters list --json nofield", ["'nofield'", "reason"]),
         ("config get nope", ["'nope'", "heli config"]),
         ("config get port.openai", ["'port.openai'", "ports.openai"]),
         ("config set ports.openai many", ["ports.openai", "int"]),
@@ -54,11 +58,16 @@ def test_nothing_runs_is_no_error_of_down_and_its_own_code_of_status(idle: OwnHe
     )
 
 
+@pytest.mark.parametrize("fields", ["id", "usage.total_tokens", "properties.env", "summary,cost_usd"])
+def test_known_fields_are_no_error_when_nothing_matches(running: OwnHeli, fields: str) -> None:
+    told = running.command("logs", "user:nobody", "--json", fields)
+    assert (told.code, told.out) == (ExitCode.OK, "[]\n")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["logs", "--json", "id,nofield"], ["'nofield'"]),
-        (["logs", "--json", "modle"], ["'modle'", "model"]),
+        (["logs", "user:nobody", "--json", "modle"], ["'modle'", "model"]),
         (["costs", "--by", "nonsense"], ["nonsense", "model"]),
     ],
 )
@@ -78,10 +87,10 @@ def test_what_is_not_known_of_a_call_is_wrong_usage(
         ("logs", "model:(", 7, "model: wants a value"),
     ],
 )
-def test_a_filter_that_does_not_parse_is_shown_with_its_place(
-    running: OwnHeli, command: str, filter: str, place: int, told: str
+def test_a_filter_that_does_not_parse_is_shown_with_its_place_also_when_nothing_runs(
+    idle: OwnHeli, command: str, filter: str, place: int, told: str
 ) -> None:
-    code, out, err = running.command(command, filter)
+    code, out, err = idle.command(command, filter)
     assert (code, out) == (ExitCode.USAGE, "")
     assert err.startswith("heli: ")
     assert told in err

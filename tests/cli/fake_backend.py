@@ -15,6 +15,7 @@ import msgspec
 
 from heli.schema.conversation import Conversation
 from heli.schema.exchange import Outcome
+from heli.schema.heartbeat import Gateways, GatewaySpool
 from heli.schema.live import LiveCall, LiveEvent, LiveKind, LiveTotals
 from heli.schema.request import Request
 from heli.schema.usage import CostState, Usage
@@ -75,6 +76,7 @@ class FakeBackend:
         self.conversation = Conversation()
         self.exchange: dict[str, Any] = {}
         self.costs: dict[str, Any] = {"by": [], "rows": [], "total": {"requests": 0}}
+        self.gateways: list[GatewaySpool] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         """`(path, query)` of every call."""
         self.listened = threading.Event()
@@ -122,6 +124,8 @@ class FakeBackend:
                 return self._one(ref, lambda _: self.conversation)
             case ["v1", "requests", ref, "exchange"]:
                 return self._one(ref, lambda request: {"request": request} | self.exchange)
+            case ["v1", "gateways"]:
+                return 200, encode(Gateways(gateways=self.gateways))
             case ["v1", "costs"]:
                 return 200, encode(self.costs)
         return 404, error("not_found", f"no route {path}")

@@ -301,15 +301,15 @@ def test_a_broken_pipe_is_a_silent_success(backend):
     assert (ran.returncode, ran.stderr) == (ExitCode.OK, b"")
 
 
-def test_a_filter_that_does_not_parse_keeps_its_caret(heli, backend, monkeypatch):
-    words = "unknown field 'foo'\n  foo:bar\n  ^"
+def test_a_filter_that_only_the_backend_refuses_keeps_its_caret(heli, backend, monkeypatch):
+    words = "no such model\n  model:bar\n  ^"
     monkeypatch.setattr(
         backend,
         "answer",
         lambda path, query: (400, json.dumps({"error": {"message": words, "hint": "h"}}).encode()),
     )
 
-    ran = heli("logs", "foo:bar")
+    ran = heli("logs", "model:bar")
 
     assert ran.code == ExitCode.USAGE
     assert ran.err == f"heli: {words}\n      h\n"

@@ -15,6 +15,8 @@ from heli.cli.supervisor.port_check import holder_of
 from heli.cli.supervisor.process_file import ProcessFile, find_running
 from heli.cli.supervisor.recovery import clear_the_way, wait_for_end
 from heli.schema.errors import ConflictError, ExitCode
+from heli.schema.heartbeat import GatewaySpool, WorkerSpool
+from heli.schema.paths import read_or_make_secret
 
 PORTS = ("OPENAI", "ANTHROPIC", "GATEWAY", "LOG_API", "BACKEND", "STORE")
 
@@ -61,6 +63,26 @@ def test_status_when_nothing_runs(heli, ports):
         ["backend", "down"],
         ["store", "down"],
     ]
+
+
+def test_status_tells_of_gateways_on_other_machines(heli, home, backend, ports):
+    own_id = read_or_make_secret(home / "state" / "gateway-id")
+    known = {"bytes": 2_000, "oldest_s": 3.0, "dropped_bodies": 0, "lost_records": 0, "lost_bytes": 0}
+    worker = WorkerSpool(worker="gateway-0", records=12, dropped_records=1, dead_letters=2, **known)
+    backend.gateways = [
+        GatewaySpool(gateway=own_id, host="here", heard_s_ago=0.1, workers=[worker]),
+        GatewaySpool(gateway="other", host="web-1", heard_s_ago=1.0, workers=[worker, worker]),
+    ]
+
+    ran, tree = heli("status"), json.loads(heli("status", "--json").out)
+
+    assert (
+        "web-1: spool 24 waiting · 3.9 KiB · oldest 3.0s · dropped 2 · could not be stored 4"
+        in ran.out.splitlines()
+    )
+    assert "here:" not in ran.out
+    assert [gateway["host"] for gateway in tree["gateways"]] == ["web-1"]
+    assert tree["gateways"][0]["workers"][0]["records"] == 12
 
 
 def test_status_says_what_is_not_heli_s(heli, busy):

@@ -108,6 +108,8 @@ def test_a_call_runs_at_the_bottom_and_settles_into_place(terminal, backend):
 
     backend.tell(started(a_call(3)))
     screen.until(lambda shown: rows(shown, 3))
+    backend.tell(LiveTotals(in_flight=0, **(totals | {"spool_records": 9, "spool_lag_s": 12.0})))
+    screen.until(lambda shown: "spool 9 · oldest 12.0s · dropped 0" in shown)
     backend.tell(finished(a_request(2, model="claude-sonnet-4-5")))
     settled = screen.until(lambda shown: rows(shown, 2) and "~240" not in shown)
 

@@ -152,6 +152,16 @@ def test_the_totals_are_told_from_the_start(watcher: Watcher) -> None:
     assert watcher.totals[0].today_cost_usd >= 0
 
 
+def test_the_totals_tell_of_the_spool_of_the_gateway(heli: RunningHeli, watcher: Watcher) -> None:
+    deadline = time.monotonic() + 20
+    while not any(told.gateways == 1 and told.spool_records == 0 for told in watcher.totals):
+        assert time.monotonic() < deadline, watcher.totals[-1:]
+        time.sleep(0.02)
+    (gateway,) = heli.client.gateways()
+    assert [worker.worker for worker in gateway.workers] == ["gateway-0"]
+    assert gateway.heard_s_ago < 10
+
+
 def test_a_reply_is_read_by_its_client_as_fast_as_it_comes(
     heli: RunningHeli, openai_client: Callable[..., OpenAI]
 ) -> None:

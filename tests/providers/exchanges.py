@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from heli.schema.exchange import Exchange, Listener, Outcome
+from heli.schema.exchange import Exchange, Listener, Outcome, Reach
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 NOON = datetime.datetime(2026, 11, 2, 12, tzinfo=datetime.UTC)
@@ -96,6 +96,7 @@ def read_recording(file: Path) -> tuple[Exchange, dict[str, Any]]:
         when=datetime.datetime.fromisoformat(content["when"]),
         chunks=[tuple(chunk) for chunk in content["chunks"]] if "chunks" in content else None,
         error=content.get("error"),
+        reach=Reach[content["reach"].upper()] if "reach" in content else None,
     )
     return exchange, content["expect"]
 

@@ -58,4 +58,4 @@ def _call(url: str) -> None:
 
 
 def _is_shipped(heli: HeliUnderTest) -> bool:
-    return all(status.records_waiting == 0 for status in survey(heli.home / "data" / "spool"))
+    return all(status.records == 0 for status in survey(heli.home / "data" / "spool"))

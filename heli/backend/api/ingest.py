@@ -5,10 +5,8 @@ from starlette.responses import Response
 
 from heli.backend.api.answers import Json, tells
 from heli.backend.api.parts import Here
+from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH
 from heli.backend.ingest.pipeline import IngestAnswer
-
-INGEST_PATH = "/v1/ingest"
-LIVE_PATH = "/v1/ingest/live"
 
 router = APIRouter(tags=["Ingest"])
 
@@ -39,4 +37,12 @@ async def ingest_live(request: Request, here: Here) -> Response:
     """Records of calls in flight, for the live feed. Needs the ingest token."""
     here.door.admit(request.headers.get("authorization", ""))
     here.door.take_live(await request.body())
+    return Response(status_code=204)
+
+
+@router.post(HEARTBEAT_PATH, summary="Tell what waits in a gateway's spool", status_code=204)
+async def ingest_heartbeat(request: Request, here: Here) -> Response:
+    """A Heartbeat as JSON, every other second. Needs the ingest token."""
+    here.door.admit(request.headers.get("authorization", ""))
+    here.hub.gateways.hear(await request.body())
     return Response(status_code=204)

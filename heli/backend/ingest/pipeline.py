@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from heli.backend.ingest.attribution import Attribution, read_attribution
+from heli.backend.ingest.known_ids import all_ids, choose_fresh, second_id
 from heli.backend.ingest.refusals import UNFIT, is_about_rows
 from heli.backend.ingest.rows import build_row, started_at, without_omitted
 from heli.backend.stores.bodies import BodyStore
@@ -62,24 +63,23 @@ class Pipeline:
     def take(self, exchanges: Sequence[Exchange]) -> Ingested:
         """Store what is new. Raises `UnreachableError` when a store is down: then send all of it again."""
         rejected: list[Rejected] = []
-        once = {exchange.id: exchange for exchange in reversed(exchanges)}
-        timely = [exchange for exchange in reversed(once.values()) if _is_timely(exchange, rejected)]
+        timely = [exchange for exchange in exchanges if _is_timely(exchange, rejected)]
         fresh = self._fresh(timely)
         stored = self._insert(self._archive_and_read(fresh), rejected)
+        if rejected:
+            sent_as = {second: exchange.request_id for exchange in timely if (second := second_id(exchange))}
+            rejected = [Rejected(sent_as.get(each.id, each.id), each.reason) for each in rejected]
         answer = IngestAnswer(
             stored=len(stored), duplicates=len(exchanges) - len(stored) - len(rejected), rejected=rejected
         )
         return Ingested(answer, [row.request for row in stored])
 
     def _fresh(self, exchanges: list[Exchange]) -> list[Exchange]:
-        """Those that are not in the log yet."""
+        """Those that are not in the log yet, each once."""
         if not exchanges:
             return []
         times = [started_at(exchange) for exchange in exchanges]
-        known = self._log.existing([exchange.request_id for exchange in exchanges], min(times), max(times))
-        return (
-            [exchange for exchange in exchanges if exchange.request_id not in known] if known else exchanges
-        )
+        return choose_fresh(exchanges, self._log.existing(all_ids(exchanges), min(times), max(times)))
 
     def _archive_and_read(self, exchanges: list[Exchange]) -> list[LogRow]:
         """Make the bodies durable, and rows that name them."""
@@ -116,8 +116,8 @@ class Pipeline:
 
 def batch_token(rows: Sequence[LogRow]) -> str:
     """The same for the same requests, and for no others: a token that covered other rows would lose these."""
-    ids = sorted(row.request.id.bytes for row in rows)
-    return hashlib.blake2b(b"".join(ids), digest_size=16).hexdigest()
+    names = sorted(row.request.id.bytes + row.request.created_at.isoformat().encode() for row in rows)
+    return hashlib.blake2b(b"".join(names), digest_size=16).hexdigest()
 
 
 def _is_timely(exchange: Exchange, rejected: list[Rejected]) -> bool:

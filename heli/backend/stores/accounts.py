@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from heli.backend.stores.sqlite_file import make_file, prepare_connection
 from heli.schema.settings import Loaded
@@ -35,9 +35,9 @@ class Accounts(Protocol):
 
 
 def watch_accounts(loaded: Loaded) -> Accounts:
-    """The database that the settings name."""
+    """The database that the settings name. Raises `UsageError` for a URL that no database can have."""
     if loaded.settings.database.url:
-        return _Anywhere(loaded)
+        return _Anywhere(loaded).opened()
     return _InFile(loaded)
 
 
@@ -52,6 +52,11 @@ class _Anywhere:
         from heli.backend.stores.relational import open_database
 
         return open_database(self._loaded)
+
+    def opened(self) -> Self:
+        """Load what the URL asks for, now, so that one that makes no sense is told at the start."""
+        self._database  # noqa: B018
+        return self
 
     def migrate(self) -> None:
         self._database.migrate()

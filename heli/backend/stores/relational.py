@@ -20,7 +20,7 @@ from heli.backend.stores.accounts import HEAD
 from heli.backend.stores.errors import StoreError, TooNewError
 from heli.backend.stores.sqlite_file import make_file, prepare_connection
 from heli.backend.stores.tables import api_keys, organisations
-from heli.schema.errors import ConflictError, UnreachableError
+from heli.schema.errors import ConflictError, UnreachableError, UsageError
 from heli.schema.settings import Loaded
 
 if TYPE_CHECKING:
@@ -145,10 +145,28 @@ class Database:
 
 
 def open_database(loaded: Loaded) -> Database:
-    """The database that the settings name; a new SQLite file is private. Connects at the first use."""
-    if loaded.settings.database.url:
-        return Database(make_url(loaded.settings.database.url))
-    return Database(sqlite_url(loaded.paths.database))
+    """The database that the settings name; a new SQLite file is private. Connects at the first use.
+
+    Raises `UsageError` when no such database is known, or its driver is not there.
+    """
+    url = loaded.settings.database.url
+    return _open_url(url) if url else Database(sqlite_url(loaded.paths.database))
+
+
+def _open_url(text: str) -> Database:
+    hint = "write it like sqlite:////srv/heli/heli.db or postgresql+psycopg://user:password@host/heli"
+    kind = text.partition("://")[0]
+    try:
+        return Database(make_url(text))
+    except exc.NoSuchModuleError as error:
+        raise UsageError(f"database.url names the database {kind!r}, which nobody knows", hint) from error
+    except (exc.ArgumentError, ValueError) as error:
+        raise UsageError(f"database.url, a URL of {kind!r}, cannot be read", hint) from error
+    except ImportError as error:
+        raise UsageError(
+            f"database.url names the database {kind!r}, whose driver is not installed: {error}",
+            "install the driver beside heli, or choose another database",
+        ) from error
 
 
 def sqlite_url(file: Path) -> URL:

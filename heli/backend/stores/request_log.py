@@ -14,11 +14,11 @@ from heli.backend.stores.clickhouse import ClickHouse
 from heli.backend.stores.log_columns import (
     COLUMN_TYPES,
     REQUEST_COLUMNS,
-    LogRow,
     columns_of,
-    request_from_row,
     with_whole_characters,
 )
+from heli.backend.stores.log_reading import request_from_row
+from heli.backend.stores.log_row import LogRow
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
 
@@ -58,19 +58,22 @@ class RequestLog:
 
     def existing(
         self, ids: Collection[uuid.UUID], earliest: datetime.datetime, latest: datetime.datetime
-    ) -> set[uuid.UUID]:
-        """Which of these ids are in the log. Only rows created in the given time are looked at."""
+    ) -> dict[uuid.UUID, set[datetime.datetime]]:
+        """`{id: when its calls began}` of those in the log, looking only at what began in the given time."""
         if not ids:
-            return set()
+            return {}
         rows = self._server.query(
-            f"SELECT DISTINCT request_id FROM {TABLE}"  # noqa: S608
+            f"SELECT DISTINCT request_id, created_at FROM {TABLE}"  # noqa: S608
             " WHERE request_created_at >= {earliest:DateTime64(3, 'UTC')}"
             " AND request_created_at <= {latest:DateTime64(3, 'UTC')}"
             " AND request_id IN {ids:Array(UUID)}",
             {"earliest": earliest - MILLISECOND, "latest": latest + MILLISECOND, "ids": list(ids)},
             {"final": 0},
         )
-        return {row["request_id"] for row in rows}
+        found: dict[uuid.UUID, set[datetime.datetime]] = {}
+        for row in rows:
+            found.setdefault(row["request_id"], set()).add(row["created_at"])
+        return found
 
     def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query, each `{column: value}`. Values go in as `{name:Type}`, never into the text."""

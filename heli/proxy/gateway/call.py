@@ -156,6 +156,7 @@ class Call:
             upstream.hold()
         self.is_held = False
         self.sent_at = self.caller.gateway.loop.time()
+        self.recording.sent()
         upstream.send_soon(b"".join(self.unsent or []))
         if not upstream.was_used:
             self.unsent = None
@@ -371,8 +372,7 @@ class Call:
             return
         head, body = error_reply(status, reason, self.recording.id)
         self.caller.send(head + body)
-        self.recording.reply_head(status.value, [])
-        self.recording.reply_part(body)
+        self.recording.own_reply(status.value, body)
         self._drop_upstream()
         self._over(outcome, reason)
         self.caller.call_ended(self, must_close=True)

@@ -16,6 +16,7 @@ from heli.schema.exchange import (
     Headers,
     Listener,
     Outcome,
+    Reach,
 )
 
 
@@ -93,6 +94,7 @@ class Capture:
     reply_status: int | None = None
     reply_headers: Headers
     upstream_status: int | None = None
+    reach = Reach.NOT_SENT
     is_websocket = False
     is_opened = False
     """The spool holds the beginning of it."""
@@ -165,7 +167,14 @@ class Capture:
             bodies_dropped=self.lacks_room,
             is_websocket=self.is_websocket,
             upstream_status=self.upstream_status,
+            reach=self._final_reach(end_us),
         )
+
+    def _final_reach(self, end_us: int | None) -> Reach | None:
+        """What stands if nothing more is heard: a call that is still to be sent may be so in a moment."""
+        if end_us is None and self.reach is Reach.NOT_SENT:
+            return None
+        return self.reach
 
     def give_up(self) -> None:
         """Recording has failed: keep nothing more of the call."""

@@ -8,7 +8,7 @@ from heli.proxy.gateway.capture import Capture
 from heli.proxy.gateway.identity import make_id
 from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.recorder import GROW_BYTES
-from heli.schema.exchange import Headers, Listener, Outcome
+from heli.schema.exchange import Headers, Listener, Outcome, Reach
 
 if TYPE_CHECKING:
     from heli.proxy.gateway.caller import CallerConnection
@@ -28,8 +28,14 @@ class Recording:
     def request_part(self, data: bytes, *, is_last: bool) -> None:
         """Bytes of the request's body have passed."""
 
+    def sent(self) -> None:
+        """The request begins to go out to the provider."""
+
     def reply_head(self, status: int, headers: Headers) -> None:
-        """The head of the reply has come."""
+        """The head of the provider's reply has come."""
+
+    def own_reply(self, status: int, body: bytes) -> None:
+        """heli answers in the provider's stead."""
 
     def reply_part(self, data: bytes) -> None:
         """Bytes of the reply's body have passed."""
@@ -66,7 +72,18 @@ class LiveRecording(Recording):
         except Exception:
             self._lose("capture_request")
 
+    def sent(self) -> None:
+        self._capture.reach = Reach.SENT
+
     def reply_head(self, status: int, headers: Headers) -> None:
+        self._capture.reach = Reach.ANSWERED
+        self._reply_begins(status, headers)
+
+    def own_reply(self, status: int, body: bytes) -> None:
+        self._reply_begins(status, [])
+        self.reply_part(body)
+
+    def _reply_begins(self, status: int, headers: Headers) -> None:
         capture = self._capture
         capture.reply_status = status
         capture.reply_headers = headers

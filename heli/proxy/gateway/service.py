@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from heli.proxy.gateway.open_files import MOST_RESERVED, fit_connections
 from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import parent_argument
 from heli.schema.errors import ExitCode, HeliError
@@ -81,6 +82,7 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
     except HeliError as error:
         sys.stderr.write(error.as_lines)
         return error.exit_code
+    _tell_limits(loaded)
     share = ["shared"] if workers > 1 else []
     callers = [
         Child(f"gateway-{index}", _command("heli.proxy.gateway.worker", str(index), *share))
@@ -97,6 +99,20 @@ def run_gateway(loaded: Loaded, workers: int) -> int:
     _drain(callers, loaded.settings.gateway.drain_timeout_s + 10)
     _drain([shipper], 10)
     return ExitCode.OK
+
+
+def _tell_limits(loaded: Loaded) -> None:
+    """Raise the limit of open files, which the workers inherit, and say so when it does not do."""
+    wanted = loaded.settings.gateway.max_connections
+    possible = fit_connections(wanted)
+    if possible < wanted:
+        log.warning(
+            "gateway.max_connections is %d, but the limit of open files allows a worker %d; more callers are"
+            " turned away. Raise it (`ulimit -n %d`), or lower the setting",
+            wanted,
+            possible,
+            2 * wanted + MOST_RESERVED,
+        )
 
 
 def _command(module: str, *arguments: str) -> list[str]:

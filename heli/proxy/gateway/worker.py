@@ -13,18 +13,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
+import msgspec
 import uvloop
 
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
+from heli.proxy.gateway.open_files import fit_connections
 from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.exchange import Listener
-from heli.schema.settings import Loaded, load_settings
+from heli.schema.settings import Loaded, Settings, load_settings
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,8 @@ BACKLOG = 2048
 def spool_gauges(loaded: Loaded, started: float) -> list[Gauge]:
     """The state of this heli's spool folders, read from the disk."""
     statuses = survey(loaded.paths.spool, loaded.paths.dead_letters)
-    oldest = max((status.oldest_age_s or 0 for status in statuses), default=0)
-    waiting = sum(status.records_waiting for status in statuses)
+    oldest = max((status.oldest_s or 0 for status in statuses), default=0)
+    waiting = sum(status.records for status in statuses)
     return [
         Gauge("gateway_uptime_seconds", "Since this worker started.", time.monotonic() - started),
         Gauge("spool_waiting_records", "Calls not yet with the backend.", waiting),
@@ -51,7 +53,7 @@ def spool_gauges(loaded: Loaded, started: float) -> list[Gauge]:
 
 
 async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
-    settings = loaded.settings
+    settings = _within_limits(loaded.settings)
     loop = asyncio.get_running_loop()
     spool = Spool.open(loaded.paths.spool / worker, settings.spool)
     gateway = Gateway(settings, spool, worker, loop, partial(spool_gauges, loaded, time.monotonic()))
@@ -71,6 +73,14 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
         await gateway.drain()
     finally:
         spool.close()
+
+
+def _within_limits(settings: Settings) -> Settings:
+    """With no more connections than there may be open files: what is beyond fails calls at their provider."""
+    possible = fit_connections(settings.gateway.max_connections)
+    return msgspec.structs.replace(
+        settings, gateway=msgspec.structs.replace(settings.gateway, max_connections=possible)
+    )
 
 
 def _factory(gateway: Gateway, listener: Listener | None) -> Callable[[], asyncio.BaseProtocol]:

@@ -3,6 +3,6 @@
 Each gateway worker has a writer and a folder of its own; one shipper empties all folders.
 """
 
-from heli.proxy.spool.survey import SpoolStatus, survey
+from heli.proxy.spool.survey import survey
 
-__all__ = ["SpoolStatus", "survey"]
+__all__ = ["survey"]

@@ -4,7 +4,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from heli.schema.exchange import MAX_CHUNK_TIMES, ChunkTimes, Direction, Exchange, Grown, Headers, Outcome
+from heli.schema.exchange import (
+    MAX_CHUNK_TIMES,
+    ChunkTimes,
+    Direction,
+    Exchange,
+    Grown,
+    Headers,
+    Outcome,
+    Reach,
+)
 
 INTERRUPTED = "the gateway process ended while the call was in flight"
 END_DROPPED = "how the call ended is unknown: the spool was full"
@@ -100,6 +109,7 @@ class Assembly:
             response_chunks=self._response.chunks,
             first_byte_us=self._first_byte_us,
             bodies_dropped=self._opened.bodies_dropped or has_hole,
+            reach=self._opened.reach if self._status is None else Reach.ANSWERED,
         )
 
 

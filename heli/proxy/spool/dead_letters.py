@@ -1,8 +1,9 @@
 """Exchanges that the backend does not want, as files: `<worker>/<id>.exchange`, and why in `<id>.reason`."""
 
+import datetime
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,34 @@ from heli.proxy.spool.ledger import Position
 from heli.proxy.spool.reassembly import Finished
 from heli.proxy.spool.sending import BackendConnection, Verdict, send_batch
 from heli.schema.errors import UnreachableError
+from heli.schema.exchange import Exchange
 from heli.schema.paths import make_private
 
 _EXCHANGE, _REASON = ".exchange", ".reason"
+
+_decode = msgspec.msgpack.Decoder(Exchange).decode
+
+
+class DeadLetter(NamedTuple):
+    """One of them, as it lies there."""
+
+    id: uuid.UUID
+    worker: str
+    """Of the gateway that carried the call."""
+    file: Path
+    reason: str
+    buried_at: datetime.datetime
+
+    def read(self) -> Exchange | None:
+        """The call; `None` when the file is gone or cannot be read."""
+        try:
+            return _decode(self.file.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def delete(self) -> None:
+        self.file.with_suffix(_REASON).unlink(missing_ok=True)
+        self.file.unlink(missing_ok=True)
 
 
 class Replay(NamedTuple):
@@ -39,29 +65,38 @@ def bury(folder: Path, worker: str, exchange: Finished, reason: str, disk: FileS
     reach("dead_letters.reason_synced")
 
 
-def replay_dead_letters(folder: Path, connection: BackendConnection) -> Replay:
-    """Send all of them again, one by one; those that are stored now are deleted.
+def replay_dead_letters(letters: Iterable[DeadLetter], connection: BackendConnection) -> Replay:
+    """Send them again, one by one; those that are stored now are deleted.
 
     Raises `UnreachableError` when the backend cannot take anything; the rest is then still there.
     """
     stored = refused = 0
-    for file in sorted(folder.glob("*/*" + _EXCHANGE)):
-        reason = _send_again(file, connection)
+    for letter in letters:
+        reason = _send_again(letter.file, connection)
         if reason is None:
-            file.with_suffix(_REASON).unlink(missing_ok=True)
-            file.unlink()
+            letter.delete()
             stored += 1
         else:
-            _write_whole(file.with_suffix(_REASON), reason.encode(), REAL)
+            _write_whole(letter.file.with_suffix(_REASON), reason.encode(), REAL)
             refused += 1
     return Replay(stored, refused)
 
 
-def read_dead_letters(folder: Path) -> Iterator[tuple[Path, str]]:
-    """`(file of the exchange, reason)` of each."""
-    for file in sorted(folder.glob("*/*" + _EXCHANGE)):
-        reason = file.with_suffix(_REASON)
-        yield file, reason.read_text() if reason.exists() else ""
+def list_dead_letters(folder: Path) -> list[DeadLetter]:
+    """All of them, the oldest first."""
+    found = [letter for file in folder.glob("*/*" + _EXCHANGE) if (letter := _look_at(file))]
+    return sorted(found, key=lambda letter: (letter.buried_at, letter.id))
+
+
+def _look_at(file: Path) -> DeadLetter | None:
+    """`None` for what is gone by now, and for what heli has not put there."""
+    reason = file.with_suffix(_REASON)
+    try:
+        buried_at = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
+        text = reason.read_text(errors="replace") if reason.exists() else ""
+        return DeadLetter(uuid.UUID(file.stem), file.parent.name, file, text, buried_at)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _send_again(file: Path, connection: BackendConnection) -> str | None:

@@ -97,14 +97,14 @@ class LiveRelay(threading.Thread):
         """How many records were not posted, as nobody would have taken them."""
         self._spool = spool
         self._connection = BackendConnection(url, token, _TIMEOUT_S)
-        self._stop = stop
+        self._stopped = stop
         self._is_backend_up = is_backend_up
         self._followers: dict[Path, LiveFollower] = {}
         self._quiet_until = 0.0
         self._trouble = Seldom(log)
 
     def run(self) -> None:
-        while not self._stop.wait(_POLL_S):
+        while not self._stopped.wait(_POLL_S):
             try:
                 records = self.read()
             except OSError as error:

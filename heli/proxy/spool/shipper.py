@@ -16,6 +16,7 @@ from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.batches import Batch
 from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.dead_letters import bury
+from heli.proxy.spool.heartbeat import HeartbeatSender
 from heli.proxy.spool.live import LiveRelay
 from heli.proxy.spool.lock import take_lock_patiently
 from heli.proxy.spool.seldom import Seldom
@@ -170,9 +171,13 @@ def run_shipper(loaded: Loaded) -> int:
     shipper = Shipper(spool, paths.dead_letters, connection, stop)
     relay = LiveRelay(spool, url, token, stop, lambda: shipper.is_backend_up)
     relay.start()
+    gateway = read_or_make_secret(paths.gateway_id)
+    heartbeat = HeartbeatSender(spool, paths.dead_letters, gateway, url, token, stop)
+    heartbeat.start()
     log.info("shipping %s to %s", spool, url)
     shipper.run()
     relay.join()
+    heartbeat.join()
     connection.close()
     os.close(lock)
     log.info("shipper stopped")

@@ -12,33 +12,12 @@ from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.ledger import LedgerState, Position, read_ledger
 from heli.proxy.spool.segments import HEADER_BYTES, Segment, list_segments, read_salt
 from heli.schema.exchange import Closed, Whole, decode_record
+from heli.schema.heartbeat import WorkerSpool
 
 _END_TAGS = {b"\x03", b"\x04"}
 
 
-class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker's folder."""
-
-    worker: str
-    records_waiting: int
-    """Calls that have ended and that the backend has not acknowledged."""
-    bytes: int
-    """What the segments take on the disk."""
-    oldest_age_s: float | None
-    """How long ago the oldest of those that wait ended; `None` when none waits."""
-    dropped_records: int
-    """Since the folder was made; so the following."""
-    dropped_bodies: int
-    lost_records: int
-    """Found missing or unreadable when they were to be shipped."""
-    lost_bytes: int
-    dead_letters: int
-    """How many are there now."""
-    trouble: str = ""
-    """Why the folder cannot be read; nothing else is known then."""
-
-
-def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None = None) -> list[SpoolStatus]:
+def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None = None) -> list[WorkerSpool]:
     """The state of every worker's folder in the spool, by name.
 
     Cheap when the backend keeps up; else it skims what waits, which takes seconds for a GiB.
@@ -50,16 +29,16 @@ def survey(folder: Path, dead_letters: Path | None = None, now_s: float | None =
     return [_survey_safely(each, dead_letters, now_s) for each in sorted(folder.iterdir()) if each.is_dir()]
 
 
-def _survey_safely(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatus:
+def _survey_safely(folder: Path, dead_letters: Path, now_s: float) -> WorkerSpool:
     """One folder in trouble must not hide the others."""
     try:
         return _survey_worker(folder, dead_letters, now_s)
     except OSError as error:
-        return SpoolStatus(
+        return WorkerSpool(
             worker=folder.name,
-            records_waiting=0,
+            records=0,
             bytes=0,
-            oldest_age_s=None,
+            oldest_s=None,
             dropped_records=0,
             dropped_bodies=0,
             lost_records=0,
@@ -69,14 +48,14 @@ def _survey_safely(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatu
         )
 
 
-def _survey_worker(folder: Path, dead_letters: Path, now_s: float) -> SpoolStatus:
+def _survey_worker(folder: Path, dead_letters: Path, now_s: float) -> WorkerSpool:
     ledger, counts = read_ledger(folder), read_counters(folder)
     size, waiting, oldest = _measure(folder, ledger)
-    return SpoolStatus(
+    return WorkerSpool(
         worker=folder.name,
-        records_waiting=waiting,
+        records=waiting,
         bytes=size,
-        oldest_age_s=None if oldest is None else max(0.0, now_s - oldest),
+        oldest_s=None if oldest is None else max(0.0, now_s - oldest),
         dropped_records=counts[Count.RECORDS_DROPPED],
         dropped_bodies=counts[Count.BODIES_DROPPED],
         lost_records=ledger.lost_frames,

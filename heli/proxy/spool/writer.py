@@ -11,19 +11,19 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from heli.proxy.spool.background_sync import BackgroundSync
 from heli.proxy.spool.counters import COUNTERS_NAME, Count, Counters
 from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.file_system import REAL, FileSystem
+from heli.proxy.spool.folder_room import FolderRoom
 from heli.proxy.spool.frames import FRAME_OVERHEAD, MAX_PAYLOAD_BYTES
-from heli.proxy.spool.group_writer import GroupWriter, Sync
+from heli.proxy.spool.group_writer import GroupWriter
 from heli.proxy.spool.holes import Holes
 from heli.proxy.spool.ledger import make_ledger
 from heli.proxy.spool.lock import take_lock
-from heli.proxy.spool.segments import SUFFIX
 from heli.proxy.spool.seldom import Seldom
 from heli.schema.paths import make_private
 from heli.schema.settings import SpoolSettings
@@ -32,10 +32,7 @@ QUEUE_BYTES = 20 * 1024 * 1024
 """How much may wait in memory until the system takes it, which is at once unless the disk is in trouble."""
 HURRY_BYTES = 1 * 1024 * 1024
 """A queue this long is written at once."""
-INLINE_SYNC_BYTES = 1024 * 1024
-"""A larger sync has a thread of its own, so that what comes meanwhile need not wait for it in memory."""
 _RETRY_S = 1.0
-_MEASURE_S = 0.25
 _SEGMENTS_AT_LEAST = 8
 
 log = logging.getLogger("heli.spool")
@@ -52,7 +49,7 @@ class Spool:
         self.counters = Counters()
         self.is_nearly_full = False
         """Whether to send heads only: nine tenths of the room are used, or the disk takes nothing."""
-        self._max_bytes = settings.max_bytes
+        self._room = FolderRoom(folder, settings.max_bytes)
         self._interval_s = settings.sync_interval_ms / 1000
         self._segment_bytes = min(settings.segment_bytes, max(settings.max_bytes // _SEGMENTS_AT_LEAST, 1))
         self._disk = file_system
@@ -76,16 +73,12 @@ class Spool:
         self._lost_when_asked = 0
         self._written = 0
         """Bytes of all records that the system has taken."""
-        self._sync: Sync | None = None
-        """The sync that runs in a thread of its own."""
-        self._sync_thread: threading.Thread | None = None
+        self._sync = BackgroundSync(self._sync_ended)
         self._writer: GroupWriter | None = None
         self._lock_descriptor = -1
         self._has_counters_file = False
-        self._folder_bytes = 0
         self._records_counted = 0
         self._bytes_counted = 0
-        self._measured_at = 0.0
         self._error: Exception | None = None
         self._trouble = Seldom(log)
         self._thread = threading.Thread(target=self._run, name="heli-spool", daemon=True)
@@ -217,41 +210,15 @@ class Spool:
         try:
             writer.write()
         finally:
-            if self._sync is None:
-                self._start_sync(writer)
-
-    def _start_sync(self, writer: GroupWriter) -> None:
-        sync = writer.begin_sync()
-        if sync is None:
-            return
-        if writer.unsynced_bytes <= INLINE_SYNC_BYTES:
-            sync.run()
-            writer.end_sync(sync)
-            return
-        thread = threading.Thread(target=self._run_sync, args=(sync,), name="heli-spool-sync", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # The system has no thread left.
-            sync.run()
-            writer.end_sync(sync)
-        else:
-            self._sync, self._sync_thread = sync, thread
-
-    def _run_sync(self, sync: Sync) -> None:
-        sync.run()
-        self._hurry.set()
-        self._wake.set()
+            self._sync.start(writer)
 
     def _collect_sync(self, *, wait: bool) -> None:
-        """Take in the sync that ran in a thread, if it has ended."""
-        if self._sync is None or self._sync_thread is None or self._writer is None:
-            return
-        if wait:
-            self._sync_thread.join()
-        elif not self._sync.is_done:  # The thread may live on for a moment when it has told that it is.
-            return
-        sync, self._sync = self._sync, None
-        self._writer.end_sync(sync)
+        if self._writer is not None:
+            self._sync.collect(self._writer, wait=wait)
+
+    def _sync_ended(self) -> None:
+        self._hurry.set()
+        self._wake.set()
 
     def _flush_all(self) -> None:
         """As `_flush`, but come back only when everything is on disk or the disk is in trouble."""
@@ -271,7 +238,7 @@ class Spool:
             if self._lock_descriptor < 0:
                 self._lock_descriptor = take_lock(self.folder)
             reach("spool.lock_taken")
-            self._measure()
+            self._room.measure()
             self._writer = GroupWriter(self.folder, self._segment_bytes, self._disk)
         if not self._has_counters_file:
             self.counters.attach(self.folder / COUNTERS_NAME)
@@ -284,17 +251,14 @@ class Spool:
         """Tell the caller's thread how much room there is, and those who wait that a group is done."""
         if self._writer is not None:
             self._count_synced(self._writer)
-        if self._folder_bytes > 0.8 * self._max_bytes and time.monotonic() > self._measured_at + _MEASURE_S:
-            self._measured_at = time.monotonic()
-            try:
-                self._measure()
-            except OSError as error:  # What was written since the last look is known all the same.
-                self._trouble.warn("the spool cannot measure %s: %s", self.folder, error)
-        room = self._max_bytes - self._folder_bytes
+        try:
+            self._room.measure_when_close()
+        except OSError as error:  # What was written since the last look is known all the same.
+            self._trouble.warn("the spool cannot measure %s: %s", self.folder, error)
         waiting = self._taken_in - self._written
-        self._limit = min(self._written + QUEUE_BYTES, self._settled + room)
+        self._limit = min(self._written + QUEUE_BYTES, self._settled + self._room.left)
         self.is_nearly_full = (
-            self._error is not None or room < self._max_bytes // 10 or waiting > QUEUE_BYTES * 9 // 10
+            self._error is not None or self._room.is_scarce or waiting > QUEUE_BYTES * 9 // 10
         )
         with self._synced:
             self._synced.notify_all()
@@ -312,18 +276,8 @@ class Spool:
             self.counters.add(Count.RECORDS_DROPPED, writer.records_lost - self._lost)
             self._lost = writer.records_lost
         settled = writer.bytes_synced + writer.bytes_lost
-        self._folder_bytes += settled - self._settled
+        self._room.grow(settled - self._settled)
         self._settled = settled
-
-    def _measure(self) -> None:
-        """How much room the segments use; the shipper deletes them at any time."""
-        total = 0
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(SUFFIX):
-                    with suppress(FileNotFoundError):
-                        total += entry.stat().st_size
-        self._folder_bytes = total
 
     def _disk_failed(self, error: Exception) -> None:
         self._error = error

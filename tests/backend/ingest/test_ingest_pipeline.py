@@ -91,6 +91,68 @@ def test_an_id_twice_in_a_batch_is_stored_once(pipeline: Pipeline, log: RequestL
     assert count_requests(log, scope) == 2
 
 
+def named_alike(count: int) -> list[Exchange]:
+    """Calls that a caller gave the same id."""
+    id = uuid.uuid4()
+    asked = [(b"Helicone-Request-Id", str(id).encode())]
+    return [
+        an_exchange(id=id.bytes, headers=asked, response_body=an_answer(tokens=(n + 1, 2 * n + 1)))
+        for n in range(count)
+    ]
+
+
+def test_calls_that_two_workers_took_by_one_id_are_all_stored_and_counted(
+    pipeline: Pipeline, log: RequestLog, scope: Scope
+) -> None:
+    calls = named_alike(3)
+
+    answer = pipeline.take(calls).answer
+
+    total = spend_report(log, scope, []).total
+    ids = {request.id for request in list_requests(log, scope, 10).requests}
+    assert (answer.stored, answer.duplicates) == (3, 0)
+    assert (total.requests, total.cost_usd) == (3, expected_cost(calls))
+    assert len(ids) == 3
+    assert calls[0].request_id in ids
+
+
+def test_calls_of_one_id_are_stored_once_in_whatever_batches_they_come(
+    pipeline: Pipeline, log: RequestLog, scope: Scope
+) -> None:
+    calls = named_alike(4)
+    order = random.Random(11)
+
+    for _ in range(12):
+        pipeline.take(order.sample(calls, order.randrange(1, 5)))
+    pipeline.take(calls)
+
+    total = spend_report(log, scope, []).total
+    assert (total.requests, total.cost_usd) == (4, expected_cost(calls))
+
+
+def test_a_call_of_an_id_that_the_log_has_from_long_ago_is_stored(
+    pipeline: Pipeline, log: RequestLog, scope: Scope
+) -> None:
+    """Also though its batch holds the same ids as the one before."""
+    first, second = named_alike(2)
+    later = msgspec.structs.replace(second, started_ns=second.started_ns + 30 * 10**9)
+
+    stored = [pipeline.take([each]).answer.stored for each in (first, later, first, later)]
+
+    assert stored == [1, 1, 0, 0]
+    assert count_requests(log, scope) == 2
+
+
+def test_a_second_call_of_an_id_is_rejected_under_the_id_by_which_it_was_sent(pipeline: Pipeline) -> None:
+    first, second = named_alike(2)
+    bad = msgspec.structs.replace(second, request_body_bytes=-1)
+
+    answer = pipeline.take([first, bad]).answer
+
+    assert answer.stored == 1
+    assert [each.id for each in answer.rejected] == [first.request_id]
+
+
 def test_overlapping_batches_lose_and_double_nothing(
     pipeline: Pipeline, log: RequestLog, scope: Scope
 ) -> None:

@@ -247,7 +247,7 @@ def test_what_exists_is_found_and_the_rest_is_not(log: RequestLog, organisation:
 
     found = log.existing([row.request.id for row in rows], *span_of(rows))
 
-    assert found == {row.request.id for row in rows[:600]}
+    assert found == {row.request.id: {row.request.created_at} for row in rows[:600]}
 
 
 def test_existing_looks_only_at_the_given_time(log: RequestLog, organisation: uuid.UUID) -> None:
@@ -255,9 +255,9 @@ def test_existing_looks_only_at_the_given_time(log: RequestLog, organisation: uu
     log.insert(rows, str(uuid.uuid4()))
     moments = [row.request.created_at for row in rows]
 
-    assert log.existing([rows[1].request.id], moments[1], moments[1]) == {rows[1].request.id}
-    assert log.existing([rows[1].request.id], moments[2], moments[2]) == set()
-    assert log.existing([], moments[0], moments[2]) == set()
+    assert log.existing([rows[1].request.id], moments[1], moments[1]) == {rows[1].request.id: {moments[1]}}
+    assert log.existing([rows[1].request.id], moments[2], moments[2]) == {}
+    assert log.existing([], moments[0], moments[2]) == {}
 
 
 def test_rows_sent_again_under_another_token_are_filtered_and_never_counted_twice(

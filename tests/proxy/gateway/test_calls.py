@@ -227,6 +227,16 @@ def test_a_caller_that_leaves_cancels_the_call(gateway: RunningGateway, standin:
     assert exchange.response_status == 200
 
 
+def test_a_connection_that_rests_from_the_first_second_on_is_kept(gateway: RunningGateway) -> None:
+    with gateway.connect() as wire:
+        wire.send(a_call())
+        wire.read_reply()
+    gateway.exchanges(1)
+    gateway.gateway.pool.sweep(gateway.gateway.loop.time())
+
+    assert gateway.gateway.pool.resting == 1
+
+
 def test_a_resting_connection_that_closed_costs_nobody_a_call(
     gateway: RunningGateway, standin: StandIn
 ) -> None:

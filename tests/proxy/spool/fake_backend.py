@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import zstandard
 
 from heli.schema.exchange import Exchange, Record, decode_exchanges, decode_record
+from heli.schema.heartbeat import Heartbeat
 
 
 class FakeBackend:
@@ -21,6 +23,7 @@ class FakeBackend:
         self.sent: Counter[bytes] = Counter()
         self.batches: list[tuple[str, list[bytes]]] = []
         self.live: list[Record] = []
+        self.heartbeats: list[Heartbeat] = []
         self.tokens: list[str] = []
         self.changed = threading.Condition()
         self.refuse: Callable[[list[Exchange]], tuple[int, str] | None] = lambda _exchanges: None
@@ -76,6 +79,8 @@ class FakeBackend:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         if request.path == "/v1/ingest/live":
             return self._take_live(request, body)
+        if request.path == "/v1/ingest/heartbeat":
+            return self._take_heartbeat(request, body)
         assert request.headers["Content-Type"] == "application/x-heli-exchanges"
         assert request.headers["Content-Encoding"] == "zstd"
         exchanges = decode_exchanges(zstandard.decompress(body))
@@ -106,9 +111,13 @@ class FakeBackend:
         stored = len(exchanges) - duplicates - len(rejected)
         return {"stored": stored, "duplicates": duplicates, "rejected": rejected}
 
-    def _take_live(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
-        import msgspec
+    def _take_heartbeat(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        with self.changed:
+            self.heartbeats.append(msgspec.json.decode(body, type=Heartbeat))
+            self.changed.notify_all()
+        _reply(request, 204, b"")
 
+    def _take_live(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         raw = msgspec.msgpack.decode(zstandard.decompress(body), type=list[msgspec.Raw])
         with self.changed:
             self.live += [decode_record(bytes(each)) for each in raw]

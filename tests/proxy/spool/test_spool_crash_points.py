@@ -14,7 +14,7 @@ from spool_helpers import a_closed, a_grown, a_whole, an_id, an_opened, spool_se
 
 import heli.proxy.spool
 from heli.proxy.spool.crash_points import CRASH_POINTS
-from heli.proxy.spool.dead_letters import read_dead_letters
+from heli.proxy.spool.dead_letters import list_dead_letters
 from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
@@ -122,7 +122,7 @@ def test_the_shipper_is_killed(
 
     assert set(backend.stored) == {an_id(number) for number in (0, *numbers)} - {an_id(REJECTED)}
     assert backend.stored[an_id(0)].response_body == body
-    assert [reason for _, reason in read_dead_letters(tmp_path / "data" / "dead-letters")] == ["never"]
+    assert [letter.reason for letter in list_dead_letters(tmp_path / "data" / "dead-letters")] == ["never"]
     tokens = {token for token, _ in backend.batches}
     assert len(tokens) == len({(token, tuple(ids)) for token, ids in backend.batches})
     assert max(backend.sent.values()) <= 3
@@ -150,7 +150,7 @@ def run_shipper_until_killed(
     shipper = start_shipper(environment, crash_point)
 
     def is_over() -> bool:
-        is_done = not must_be_killed and survey(spool)[0].records_waiting == 0
+        is_done = not must_be_killed and survey(spool)[0].records == 0
         return shipper.poll() is not None or is_done
 
     wait_until(is_over)

@@ -29,7 +29,7 @@ from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.sending import Verdict, read_answer
 from heli.proxy.spool.sequences import Sequences
 from heli.proxy.spool.writer import Spool
-from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Grown, decode_exchanges, encode_exchanges
+from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Grown, Reach, decode_exchanges, encode_exchanges
 
 
 def test_no_crash_point_is_armed_when_the_variable_is_unset() -> None:
@@ -100,6 +100,16 @@ def test_chunk_times_are_bounded_and_add_up() -> None:
     assert (
         sum(size for _, size in call.response_chunks) == call.response_body_bytes == len(call.response_body)
     )
+
+
+@pytest.mark.parametrize("known", [Reach.SENT, None])
+def test_an_interrupted_call_got_as_far_as_anybody_saw(known: Reach | None) -> None:
+    opened = an_exchange(1, response_status=None, reach=known)
+    unanswered, answered = Assembly(opened), Assembly(opened)
+    answered.grow([Grown(id=b"", direction=Direction.RESPONSE, data=b"", chunks=[], response_status=200)])
+
+    assert unanswered.interrupt("gone", has_hole=False).reach is known
+    assert answered.interrupt("gone", has_hole=False).reach is Reach.ANSWERED
 
 
 def test_a_batch_is_named_by_what_it_holds(tmp_path: Path) -> None:

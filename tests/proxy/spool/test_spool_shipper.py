@@ -19,7 +19,7 @@ from spool_helpers import (
 )
 
 from heli.proxy.spool.backlog import Backlog
-from heli.proxy.spool.dead_letters import read_dead_letters, replay_dead_letters
+from heli.proxy.spool.dead_letters import list_dead_letters, replay_dead_letters
 from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.sending import BackendConnection
 from heli.proxy.spool.shipper import Shipper
@@ -61,7 +61,7 @@ class Running:
 
     def settle(self) -> None:
         """Wait until nothing waits any more, and what was shipped is deleted."""
-        wait_until(lambda: all(status.records_waiting == 0 for status in survey(self.spool)))
+        wait_until(lambda: all(status.records == 0 for status in survey(self.spool)))
         wait_until(lambda: all(len(list_segments(folder)) <= 1 for folder in self.spool.glob("gateway-*")))
 
 
@@ -84,7 +84,7 @@ def test_what_is_spooled_arrives_and_is_deleted(running: Running, backend: FakeB
     assert set(backend.tokens) == {"Bearer secret"}
     running.settle()
     [status] = survey(running.spool)
-    assert (status.records_waiting, status.oldest_age_s, status.dead_letters) == (0, None, 0)
+    assert (status.records, status.oldest_s, status.dead_letters) == (0, None, 0)
     assert set(backend.sent.values()) == {1}
 
 
@@ -227,7 +227,7 @@ def test_a_poisoned_batch_is_halved_until_the_poison_is_alone(
     backend.wait_for_stored(990)
     running.settle()
 
-    letters = dict(read_dead_letters(running.dead_letters))
+    letters = {each.file: each.reason for each in list_dead_letters(running.dead_letters)}
     assert {uuid.UUID(file.stem).bytes for file in letters} == poison
     assert set(letters.values()) == {f"HTTP {status}: bad"}
     [status_] = survey(running.spool, running.dead_letters)
@@ -244,14 +244,14 @@ def test_rejected_exchanges_are_dead_letters_and_can_be_sent_again(
         spool.append(a_whole(number))
     backend.wait_for_stored(4)
     running.settle()
-    [(file, reason)] = read_dead_letters(running.dead_letters)
-    assert reason == "no such month"
+    [letter] = list_dead_letters(running.dead_letters)
+    assert letter.reason == "no such month"
 
     connection = BackendConnection(backend.url, "secret", 5)
-    assert replay_dead_letters(running.dead_letters, connection) == (0, 1)
-    assert file.exists()
+    assert replay_dead_letters([letter], connection) == (0, 1)
+    assert letter.file.exists()
     backend.reject = lambda _each: None
-    assert replay_dead_letters(running.dead_letters, connection) == (1, 0)
+    assert replay_dead_letters([letter], connection) == (1, 0)
     connection.close()
 
     assert backend.stored[an_id(3)] == an_exchange(3)

@@ -19,7 +19,9 @@ from spool_helpers import (
     wait_until,
 )
 
+from heli.proxy.spool.background_sync import BackgroundSync
 from heli.proxy.spool.counters import Count, read_counters
+from heli.proxy.spool.folder_room import FolderRoom
 from heli.proxy.spool.group_writer import GroupWriter, Sync
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.segments import list_segments
@@ -253,13 +255,13 @@ def test_a_sync_is_taken_in_while_its_thread_still_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_end = threading.Event()
-    run_sync = Spool._run_sync
+    run_sync = BackgroundSync._run
 
-    def linger(spool: Spool, sync: Sync) -> None:
-        run_sync(spool, sync)
+    def linger(background: BackgroundSync, sync: Sync) -> None:
+        run_sync(background, sync)
         may_end.wait(20)
 
-    monkeypatch.setattr(Spool, "_run_sync", linger)
+    monkeypatch.setattr(BackgroundSync, "_run", linger)
     spool = Spool.open(tmp_path, spool_settings())
     try:
         for number in range(3):
@@ -296,11 +298,11 @@ def test_a_folder_that_cannot_be_measured_does_not_end_the_recording(
     spool = Spool.open(tmp_path, spool_settings(max_bytes=40_000))
     record = a_whole(1, response_body=b"x" * 1000)
 
-    def fail(_spool: Spool) -> None:
+    def fail(_room: FolderRoom) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "heli.spool"):
-        patched.setattr(Spool, "_measure", fail)
+        patched.setattr(FolderRoom, "measure", fail)
         while not spool.is_nearly_full:
             assert spool.append(record)
             assert spool.wait_until_synced(5)
