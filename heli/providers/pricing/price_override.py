@@ -32,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from heli.providers.pricing.rates import Rate, Rates
+from heli.providers.pricing.rates import Rate, Rates, unit_size
 from heli.schema.errors import UsageError
 
 SOURCE = "override"
@@ -165,7 +165,9 @@ class _Reader:
         return Rates(
             source=SOURCE,
             tokens=self._token_rates(table, where),
-            tools={tool: Rate(self._price(tools, tool, f"{where}.tools").scaleb(3)) for tool in tools},
+            tools={
+                tool: Rate(self._price(tools, tool, f"{where}.tools") * unit_size(tool)) for tool in tools
+            },
             request=Rate(self._price(table, "request", where).scaleb(3)) if "request" in table else None,
         )
 
