@@ -80,7 +80,7 @@ class BedrockConverse:
 
 
 def _named(event: Event) -> tuple[str, dict[str, Json]]:
-    """The event's name and content. Converse names the frame, an invoked Nova wraps the content in the name."""
+    """The event's name and content. Converse names the frame, an invoked Nova wraps what it holds."""
     data = as_dict(event.data)
     for name in _EVENTS:
         if isinstance(data.get(name), dict):

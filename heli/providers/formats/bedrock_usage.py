@@ -19,7 +19,7 @@ COUNT_HEADERS = {
 
 
 def read_usage(usage: Json) -> Usage:
-    """Converse: `inputTokens` excludes what the cache gave or took; `cacheDetails` tells writes for an hour."""
+    """Converse: `inputTokens` excludes the cache; `cacheDetails` tells writes for an hour."""
     fields = as_dict(usage)
     write = first_count(fields, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     write_1h = [

@@ -1,4 +1,4 @@
-"""OpenAI's audio: speech from text, text from speech. Some models count tokens, others seconds or characters."""
+"""OpenAI's audio: speech from text, text from speech. Models count tokens, seconds or characters."""
 
 import math
 import re
