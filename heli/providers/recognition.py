@@ -110,17 +110,17 @@ class Recognised:
 def recognise(exchange: Exchange) -> Recognised:
     """By host and path; the body has its say later, in `recognise_body`, where these do not tell."""
     path, _, query = exchange.path.partition("?")
-    path_model = _path_model(path)
+    named = path_model(path)
     if exchange.is_websocket:
         format = _socket_format(path)
-        path_model = path_model or parse_qs(query).get("model", [""])[0]
+        named = named or parse_qs(query).get("model", [""])[0]
     else:
         format = _path_format(exchange.method, path)
     provider = _provider(exchange.origin) or _listener_provider(exchange.listener)
     format = _own_format(provider, path, format)
     if format in OLLAMA and provider in ("LOCAL", exchange.origin) and not _OLLAMA_CLOUD.search(provider):
         provider = "OLLAMA"
-    return Recognised(provider, format, path_model)
+    return Recognised(provider, format, named)
 
 
 def _own_format(provider: str, path: str, format: Format) -> Format:
@@ -178,7 +178,8 @@ def _socket_format(path: str) -> Format:
 
 
 @lru_cache(maxsize=1024)
-def _path_model(path: str) -> str:
+def path_model(path: str) -> str:
+    """The model, deployment or profile that a path names; empty when it names none."""
     match = _PATH_MODELS.search(path)
     model = unquote(match[1]) if match else ""
     # The resource names of Amazon's own models and profiles end in their id.

@@ -43,7 +43,7 @@ class CohereChat:
 
     def begins_answer(self, event: Event) -> bool:
         kind = field(event.data, "event_type") or field(event.data, "type")
-        return kind in _BEGINNINGS
+        return as_text(kind) in _BEGINNINGS
 
     def read_answer(self, reply: Json, provider: str) -> Answer:
         fields = as_dict(reply)
