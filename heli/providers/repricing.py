@@ -1,6 +1,8 @@
-"""The cost of a stored request at other prices: by the way that made it when it came, as far as that is possible."""
+"""The cost of a stored request at other prices, made in the way that made it when it came."""
 
 from decimal import Decimal
+
+import msgspec
 
 from heli.providers.formats.anthropic_messages import US_ONLY
 from heli.providers.formats.openai_usage import reported_cost
@@ -21,8 +23,8 @@ def price_again(
 ) -> Cost | None:
     """What the request costs at `prices`; `None` where its cost does not depend on any price.
 
-    The archived exchange tells all that a price depends on. Without it, or where it does not give the counts
-    of the row any more (its bodies were left out, or heli has learned since), the row's own counts are priced.
+    The archived exchange tells all that a price depends on. Without it, or where it does not give the row's
+    counts any more (its bodies were left out, or heli has learned since), the row's own counts are priced.
     """
     if request.cost_state is CostState.CACHED:
         return None
@@ -39,7 +41,7 @@ def _price_counts(request: Request, prices: PriceBook, model_override: str) -> C
     names = [model_override, request.response_model, request.request_model, named, request.model]
     if request.provider == "BEDROCK":
         names.insert(1, named)  # it names the region too, which has its price
-    return prices.price(
+    cost = prices.price(
         request.provider,
         [name for name in names if name],
         request.usage,
@@ -50,6 +52,8 @@ def _price_counts(request: Request, prices: PriceBook, model_override: str) -> C
         factor=US_ONLY if field(usage, "inference_geo") == "us" else Decimal(1),
         reported_usd=reported_cost(usage),
     )
+    # A reason of before may come up again: once is enough, and running again changes nothing.
+    return msgspec.structs.replace(cost, reason="; ".join(dict.fromkeys(cost.reason.split("; "))))
 
 
 def _provider_usage(request: Request) -> Json:
@@ -58,9 +62,10 @@ def _provider_usage(request: Request) -> Json:
 
 
 def _doubt(request: Request) -> str:
-    """Why these counts, or their price, may not be what was billed. Only a cost that was exact had no reason."""
+    """Why these counts, or their price, may not be what was billed."""
     if request.cost_state is CostState.EXACT:
         return ""
     if request.cost_state is CostState.ESTIMATED and request.cost_reason:
         return request.cost_reason
-    return "" if request.provider_usage and request.finish_reason else "counts from the log, no archived reply"
+    is_told = bool(request.provider_usage and request.finish_reason)
+    return "" if is_told else "counts from the log: the archived reply does not tell them"

@@ -82,7 +82,8 @@ def _sum(*counts: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _money(value: Decimal) -> Decimal:
+def money(value: Decimal) -> Decimal:
+    """The amount to the digits that the log keeps."""
     return value.quantize(MONEY_DIGITS, context=MONEY)
 
 
@@ -188,12 +189,12 @@ HELI_COLUMNS: Sequence[Column] = (
     (
         "cost_usd",
         "Nullable(Decimal(38, 18))",
-        lambda row, r, u: None if r.cost_usd is None else _money(r.cost_usd),
+        lambda row, r, u: None if r.cost_usd is None else money(r.cost_usd),
     ),
     (
         "cost_parts",
         "Map(LowCardinality(String), Decimal(38, 18))",
-        lambda row, r, u: {name: _money(part) for name, part in r.cost_parts_usd.items()},
+        lambda row, r, u: {name: money(part) for name, part in r.cost_parts_usd.items()},
     ),
     ("cost_reason", WORD, lambda row, r, u: r.cost_reason),
     ("price_source", WORD, lambda row, r, u: r.price_source),
@@ -234,6 +235,24 @@ REQUEST_COLUMNS: Sequence[str] = (
     *(name for name, _, _ in HELI_COLUMNS if name not in _BULKY),
 )
 """What `request_from_row` needs: every column that a list of requests shows, and no body."""
+
+
+LOG_ROW_COLUMNS: Sequence[str] = (
+    *REQUEST_COLUMNS,
+    *sorted(_BULKY),
+    "updated_at",
+    "proxy_key_id",
+    "country_code",
+    "cache_enabled",
+    "cache_reference_id",
+    "request_referrer",
+    "scores",
+    "request_body",
+    "response_body",
+    "prompt_id",
+    "prompt_version",
+)
+"""What `log_row_from_row` needs: all that a row holds."""
 
 
 def columns_of(rows: Sequence[LogRow]) -> dict[str, list[Any]]:
@@ -309,6 +328,26 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         body_ref=row["body_ref"],
         interpret_error=row["interpret_error"],
         bodies_omitted=row["bodies_omitted"],
+    )
+
+
+def log_row_from_row(row: Mapping[str, Any]) -> LogRow:
+    """The row as it was inserted; the row must have all of `LOG_ROW_COLUMNS`."""
+    return LogRow(
+        request=request_from_row(row),
+        request_text=row["request_text"],
+        response_text=row["response_text"],
+        request_body=row["request_body"],
+        response_body=row["response_body"],
+        updated_at=row["updated_at"],
+        proxy_key_id=row["proxy_key_id"],
+        country_code=row["country_code"],
+        cache_enabled=row["cache_enabled"],
+        cache_reference_id=row["cache_reference_id"],
+        request_referrer=row["request_referrer"],
+        scores=row["scores"],
+        prompt_id=row["prompt_id"],
+        prompt_version=row["prompt_version"],
     )
 
 

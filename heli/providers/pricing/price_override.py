@@ -82,9 +82,7 @@ class PriceOverrides(msgspec.Struct, frozen=True):
 
     def before(self, later: "PriceOverrides") -> "PriceOverrides":
         """Both files as one; where entries of both fit, those of `later` count."""
-        return PriceOverrides(
-            (*self.entries, *later.entries), {**self.same_prices, **later.same_prices}
-        )
+        return PriceOverrides((*self.entries, *later.entries), {**self.same_prices, **later.same_prices})
 
     def find(self, provider: str, model: str, tier: str, day: datetime.date) -> Rates | None:
         for entry in reversed(self.entries):
