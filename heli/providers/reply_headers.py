@@ -45,6 +45,11 @@ def _known(name: bytes) -> str:
     return lowered if lowered in _KEPT or lowered.startswith(_RATE_LIMITS) else ""
 
 
+def _token_counts(kept: dict[str, bytes]) -> dict[str, Json]:
+    counts = {name: value.decode("latin-1") for name, value in kept.items() if name in COUNT_HEADERS}
+    return metrics_of_headers(counts) if counts else {}
+
+
 def read_headers(headers: Headers) -> ReplyHeaders:
     rate_limits: dict[str, str] = {}
     kept: dict[str, bytes] = {}
@@ -64,5 +69,5 @@ def read_headers(headers: Headers) -> ReplyHeaders:
         kept.get("content-type", b""),
         kept.get("x-gemini-service-tier", b"").decode("latin-1").lower(),
         encodings,
-        metrics_of_headers({name: value.decode("latin-1") for name, value in kept.items()}),
+        _token_counts(kept),
     )

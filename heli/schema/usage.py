@@ -25,7 +25,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int | None = None
     output_audio_tokens: int | None = None
     server_tool_uses: dict[str, int] = {}
-    """`{tool: uses}` of tools that the provider ran and bills apart, such as `web_search`."""
+    """`{tool: uses}` of tools that the provider ran and bills apart, such as `web_search`; and what a model
+    is billed by instead of tokens: `audio_seconds`, `characters`, `pages`, `search_units`, `images`."""
     cache_read_audio_tokens: int | None = None
     output_image_tokens: int | None = None
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from heli.providers.formats.anthropic_usage import read_usage as read_anthropic_usage
 from heli.providers.formats.format import Answer, Asked, Billed
+from heli.providers.formats.openai_images import read_image_usage
 from heli.providers.formats.openai_usage import count_tool_items
 from heli.providers.formats.openai_usage import read_usage as read_openai_usage
 from heli.providers.framing import Event, Stream, read_json_lines
@@ -90,10 +91,18 @@ def _read_line(line: Json, provider: str) -> Billed | None:
     else:
         message = as_dict(field(line, "response", "body"))
         usage = message.get("usage")
-        ledger = read_openai_usage(usage, provider)
+        if _holds_images(message):
+            ledger, _ = read_image_usage(usage)
+        else:
+            ledger = read_openai_usage(usage, provider)
         if usage and (tools := count_tool_items(message.get("output"))):
             ledger = _with_tools(ledger, tools)
     return Billed(as_text(message.get("model")), ledger) if as_dict(usage) else None
+
+
+def _holds_images(message: dict[str, Json]) -> bool:
+    first = as_dict(next(iter(as_list(message.get("data"))), None))
+    return "b64_json" in first or "url" in first
 
 
 def _with_tools(ledger: Usage, tools: dict[str, int]) -> Usage:

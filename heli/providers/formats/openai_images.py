@@ -54,7 +54,7 @@ class OpenAIImages:
     def read_answer(self, reply: Json, provider: str) -> Answer:
         fields = as_dict(reply)
         usage = fields.get("usage")
-        ledger, doubt = _read_usage(usage)
+        ledger, doubt = read_image_usage(usage)
         return Answer(
             model=as_text(fields.get("model")),
             usage=ledger,
@@ -94,7 +94,7 @@ def _file_part(file: Json) -> Part:
     )
 
 
-def _read_usage(usage: Json) -> tuple[Usage, str]:
+def read_image_usage(usage: Json) -> tuple[Usage, str]:
     """`(ledger, doubt)`; the output is an image but for what is told to be text."""
     total_output = as_count(field(usage, "output_tokens"))
     details = as_dict(field(usage, "input_tokens_details"))

@@ -166,7 +166,8 @@ def _as_rates(prices: ModelPrice, seller: str, model: str, doubt: str) -> Rates:
     for field, keys in _TOKEN_PRICES.items():
         key = next((key for key in keys if key in listed), None)
         if key is not None:
-            is_own = key not in keys[_OWN_KEYS.get(field, -1) :] or seller in _AUDIO_COSTS_AS_TEXT
+            is_own = key not in keys[_OWN_KEYS.get(field, -1) :]
+            is_own = is_own or ("audio" in field and seller in _AUDIO_COSTS_AS_TEXT)
             # A model that only speaks has its price of audio as that of its output.
             is_own = is_own or (field == "output_audio_tokens" and "tts" in model)
             tokens[field] = _rate(listed[key], is_own)
