@@ -35,6 +35,7 @@ GEMINI = GeminiGenerate()
 OLLAMA = (OllamaChat(), OllamaGenerate(), OllamaEmbed())
 OTHER = Opaque()
 FREE_OTHER = Opaque(is_free=True)
+FREE_COUNT = Opaque("count_tokens", is_free=True)
 MODELS = Opaque("models", is_free=True)
 COHERE_CHAT = CohereChat()
 BATCH = Batch()
@@ -53,6 +54,7 @@ _PATHS: tuple[tuple[re.Pattern[str], Format], ...] = tuple(
         (r"/(?:fim|agents)/completions$", OPENAI_CHAT),
         (r"/completions$", OPENAI_COMPLETIONS),
         (r"/responses(?:/compact)?$", OPENAI_RESPONSES),
+        (r"/responses/input_tokens$|/model/[^/]+/count-tokens$", FREE_COUNT),
         (r"/api/embed(?:dings)?$", OLLAMA[2]),
         (r"/embeddings$", OpenAIEmbeddings()),
         (r"/messages/count_tokens$", AnthropicCountTokens()),
@@ -79,6 +81,7 @@ _PATHS: tuple[tuple[re.Pattern[str], Format], ...] = tuple(
         (r"/ocr$", MistralOCR()),
         (r"/api/(?:show|ps|pull|push|create|copy)$", MODELS),
         (r"/responses/[^/]+/cancel$", FREE_OTHER),
+        (r"/files$", FREE_OTHER),  # keeping a file; what is done with it is another call
     )
 )
 """`(what the path ends in, format)` of calls by POST; the first match counts."""
@@ -89,7 +92,7 @@ _RESULTS = re.compile(r"/files/[^/]+/content$|/messages/batches/[^/]+/results$")
 _PATH_MODELS = re.compile(
     r"/(?:engines|deployments|models|model)/(.+?)"
     r"(?::[A-Za-z]+|/(?:chat/completions|completions|embeddings|responses|images/.*|audio/.*|messages"
-    r"|invoke|invoke-with-response-stream|converse|converse-stream))?$"
+    r"|invoke|invoke-with-response-stream|converse|converse-stream|count-tokens))?$"
 )
 _AMAZON_NAMES = re.compile(r"arn:[^/]*:(?:foundation-model|inference-profile)/(.+)")
 _OLLAMA_CLOUD = re.compile(r"//(?:[^/]+\.)?ollama\.com$")

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from heli.schema.usage import Cost, CostState, Usage
+from heli.schema.usage import BILLED_UNITS, Cost, CostState, Usage
 
 TOKEN_FIELDS = (
     "input_tokens",
@@ -25,19 +25,6 @@ TOKEN_FIELDS = (
 
 FREE_TOOLS = frozenset({"web_fetch", "tool_search", "open_page"})
 """Tools whose use costs nothing beyond the tokens."""
-
-MAIN_UNITS = frozenset(
-    {
-        "audio_seconds",
-        "characters",
-        "pages",
-        "annotated_pages",
-        "search_units",
-        "images",
-        "classifications",
-    }
-)
-"""Units that a model is billed by instead of tokens: without their price there is no cost."""
 
 _ONE = Decimal(1)
 _HAVE_OWN_PRICE = frozenset(
@@ -107,7 +94,8 @@ def compute_cost(
         parts[name] = (rate.at(usage) * count * factor).scaleb(-6)
     if not parts and usage.total_tokens is None and not usage.server_tool_uses:
         return _unknown(rates, day, "the provider reported no usage")
-    for unit in MAIN_UNITS & usage.server_tool_uses.keys() - rates.tools.keys():
+    # Without their price there is no cost: the tokens beside them are the lesser part.
+    for unit in BILLED_UNITS & usage.server_tool_uses.keys() - rates.tools.keys():
         return _unknown(rates, day, f"no price for {unit.replace('_', ' ')}")
     _add_uses(rates, usage, parts, doubts)
     return Cost(
