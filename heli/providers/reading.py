@@ -84,9 +84,11 @@ def _read_request(exchange: Exchange, reading: Reading) -> None:
 
 
 def _read_form(exchange: Exchange, body: bytes) -> Json:
+    if not body.startswith(b"--"):
+        return None
     for name, value in exchange.request_headers:
         if len(name) == 12 and name.lower() == b"content-type":
-            return read_form(body, value) if body else None
+            return read_form(body, value)
     return None
 
 

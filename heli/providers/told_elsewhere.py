@@ -18,8 +18,9 @@ def complete_answer(answer: Answer, asked: Asked, reading: Reading) -> Answer:
     elif is_untold and asked.characters and reading.format.operation == "speech":
         changes["usage"] = Usage(server_tool_uses={"characters": asked.characters})
         changes["doubt"] = "the provider reported no usage: characters counted by heli"
-    if doubt := "; ".join(filter(None, (answer.doubt, _name_doubt(answer, reading), _lines_doubt(reading)))):
-        changes.setdefault("doubt", doubt)
+    told = [doubt for doubt in (_name_doubt(answer, reading), _lines_doubt(reading)) if doubt]
+    if told:
+        changes.setdefault("doubt", "; ".join([answer.doubt, *told] if answer.doubt else told))
     return msgspec.structs.replace(answer, **changes) if changes else answer
 
 
