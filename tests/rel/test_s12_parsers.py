@@ -135,23 +135,14 @@ def test_a_recording_with_something_wrong_in_it(
     )
 
 
-_FRAMES = st.lists(
-    st.tuples(
-        st.sampled_from(["chunk", "contentBlockDelta", "contentBlockStart", "metadata", "!oops", ""]),
-        st.recursive(
-            _JUNK,
-            lambda inner: st.dictionaries(
-                st.sampled_from(
-                    ["delta", "toolUse", "usage", "contentBlockIndex", "start", "outputs", "bytes"]
-                ),
-                inner,
-                max_size=3,
-            ),
-            max_leaves=6,
-        ),
-    ),
-    max_size=6,
-).map(event_stream)
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    names = ["delta", "toolUse", "usage", "contentBlockIndex", "start", "outputs", "bytes", "message"]
+    return st.dictionaries(st.sampled_from(names), inner, max_size=3)
+
+
+_KINDS = ["chunk", "contentBlockDelta", "contentBlockStart", "metadata", "!oops", ""]
+_CONTENT = st.one_of(_JUNK, _nested(_JUNK), _nested(_nested(_JUNK)))
+_FRAMES = st.lists(st.tuples(st.sampled_from(_KINDS), _CONTENT), max_size=6).map(event_stream)
 
 
 @_SETTINGS
