@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
-from heli.backend.api import costs, errors, gateways, health, helicone, ingest, live, requests
+from heli.backend.api import costs, errors, gateways, health, helicone, ingest, live, reprice, requests
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
@@ -23,7 +23,7 @@ from heli.backend.ingest.attribution import read_attribution
 from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
-from heli.backend.own_prices import own_prices_file
+from heli.backend.own_prices import own_prices_file, read_own_prices
 from heli.backend.queries.costs import spend_report
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.watched_stores import WatchedStores
@@ -61,6 +61,7 @@ def make_parts(loaded: Loaded, stores: WatchedStores | None = None) -> Parts:
         readiness=stores.log_readiness,
         accounts=stores.accounts_readiness,
         metrics=metrics,
+        own_prices=functools.partial(read_own_prices, loaded),
     )
 
 
@@ -111,7 +112,7 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, costs, live, gateways, helicone, ingest, health):
+    for part in (requests, costs, reprice, live, gateways, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
     limits = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from heli.providers.pricing.price_override import read_overrides
+from heli.providers.pricing.price_override import PriceOverrides, read_overrides
 from heli.schema.errors import UsageError
 from heli.schema.settings import Loaded
 
@@ -11,6 +11,12 @@ def own_prices_file(loaded: Loaded) -> Path:
     """It need not be there, unless a setting names it."""
     override = loaded.settings.prices.override_file
     return loaded.paths.config.joinpath(override) if override else loaded.paths.prices_file
+
+
+def read_own_prices(loaded: Loaded) -> PriceOverrides:
+    """What it says now. Raises `UsageError` when it is wrong."""
+    file = own_prices_file(loaded)
+    return read_overrides(file) if file.exists() else PriceOverrides()
 
 
 def check_own_prices(loaded: Loaded) -> None:

@@ -25,6 +25,9 @@ COMMANDS: dict[str, Command] = {
     "logs": Command("Look", "list calls, or follow them with --tail", "logs:logs"),
     "show": Command("Look", "one call: its conversation, tokens, cost and times", "show:show"),
     "costs": Command("Look", "what was spent, by model, day, user, session, …", "costs:costs"),
+    "reprice": Command(
+        "Look", "price calls again, by other prices or those of another day", "reprice:reprice"
+    ),
     "config": Command("Set up", "the settings, their values and where these came from", "config:app"),
     "paths": Command("Set up", "where heli keeps its files", "paths:paths"),
     "completion": Command("Set up", "print the completion script of a shell", "completion:completion"),
@@ -32,7 +35,7 @@ COMMANDS: dict[str, Command] = {
 }
 """In the order in which help lists them."""
 
-TAKE_FILTER = ("logs", "costs")
+TAKE_FILTER = ("logs", "costs", "reprice")
 """A word that begins with a minus may be a filter's term there."""
 
 

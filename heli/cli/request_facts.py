@@ -6,6 +6,7 @@ from heli.cli import figures
 from heli.cli.printable import line
 from heli.cli.request_rows import short_id
 from heli.schema.request import Request
+from heli.schema.usage import BILLED_UNITS
 
 TITLES = {
     "input_tokens": "input",
@@ -64,8 +65,12 @@ def tokens(request: Request) -> str:
         for name, title in TITLES.items()
         if (count := getattr(request.usage, name)) is not None
     ]
-    uses = [f"{tool} used {count:,}×" for tool, count in request.usage.server_tool_uses.items()]
+    uses = [_use(tool, count) for tool, count in request.usage.server_tool_uses.items()]
     return " · ".join(known + uses) or "?"
+
+
+def _use(tool: str, count: int) -> str:
+    return f"{tool.replace('_', ' ')} {count:,}" if tool in BILLED_UNITS else f"{tool} used {count:,}×"
 
 
 def cost(request: Request) -> str:

@@ -12,12 +12,16 @@ import msgspec
 from heli.client import faults
 from heli.client.light_httpx import httpx
 from heli.client.records import CostReport, CostRow, ExchangeView, RequestPage, Spend
+from heli.client.repricing import reprice_events
 from heli.schema.conversation import Conversation
 from heli.schema.heartbeat import Gateways, GatewaySpool
+from heli.schema.repricing import RepriceProgress, RepriceReport
 from heli.schema.request import Request
 
 CONNECT_S = 3.0
 ANSWER_S = 30.0
+SILENCE_S = 120.0
+"""How long a run that tells its progress may be silent."""
 PAGE = 500
 
 
@@ -118,6 +122,38 @@ class Client:
     def gateways(self) -> list[GatewaySpool]:
         """The gateways that the backend has heard of lately, with what waits in their spools."""
         return self._get("/v1/gateways", Gateways).gateways
+
+    def reprice(
+        self,
+        filter: str = "",
+        *,
+        since: datetime.datetime | None = None,
+        until: datetime.datetime | None = None,
+        table: tuple[str, str] | None = None,
+        date: datetime.date | None = None,
+        write: bool = False,
+    ) -> Iterator[RepriceProgress | RepriceReport]:
+        """Price calls again: progress, and a report at the end. `table` is `(name, text)` of a price file.
+
+        Without `write` it only looks. Leaving the iterator stops it; what was written stays.
+        """
+        asked = _given(
+            filter=filter,
+            since=_rfc3339(since),
+            until=_rfc3339(until),
+            table=table and {"name": table[0], "text": table[1]},
+            date=date and date.isoformat(),
+            write=write or None,
+        )
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        with (
+            faults.told(self.base_url),
+            self._http.stream("POST", "/v1/reprice", json=asked, timeout=timeout) as response,
+        ):
+            if not response.is_success:
+                response.read()
+            faults.check(response)
+            yield from reprice_events(response.iter_lines())
 
     def stream_live(self, filter: str, silence_s: float) -> Iterator[str]:
         """The lines of the live feed, once it is connected, which an empty first line tells."""

@@ -28,6 +28,9 @@ BY_STATUS: dict[int, type[HeliError]] = {
 }
 
 
+BY_CODE = {kind.code: kind for kind in BY_STATUS.values()}
+
+
 class _Detail(msgspec.Struct):
     message: str
     code: str = ""
@@ -73,6 +76,12 @@ def check(response: httpx.Response) -> None:
             "is that heli? `heli status` and backend.url in `heli config` tell",
         ) from None
     raise kind(detail.message, detail.hint)
+
+
+def of_event(data: str) -> HeliError:
+    """The error that an event of a stream tells of. Raises `DecodeError` for what is none."""
+    detail = msgspec.json.decode(data, type=_Detail)
+    return BY_CODE.get(detail.code, HeliError)(detail.message, detail.hint)
 
 
 def unreadable(response: httpx.Response, error: Exception) -> HeliError:

@@ -2,11 +2,12 @@
 
 import random
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from heli.client.api import Client
+from heli.client.event_lines import read_events
 from heli.schema.errors import HeliError, UnreachableError
 from heli.schema.live import LiveEvent, LiveTotals
 
@@ -70,23 +71,6 @@ class LiveFeed:
             item = _decode(name, data)
             if item is not None:
                 yield item
-
-
-def read_events(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """`(event, data)` of a text/event-stream, as the HTML standard reads it; comments are passed over."""
-    name, data = "message", list[str]()
-    for line in lines:
-        if not line:
-            if data:
-                yield name, "\n".join(data)
-            name, data = "message", []
-            continue
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            data.append(value)
 
 
 def _decode(name: str, data: str) -> LiveEvent | LiveTotals | None:

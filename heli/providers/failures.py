@@ -26,6 +26,18 @@ _BY_CODE = {
     "string_above_max_length": "context_length",
     "content_filter": "content_filter",
     "content_policy_violation": "content_filter",
+    "throttling_exception": "rate_limit",
+    "service_quota_exceeded_exception": "quota",
+    "access_denied_exception": "auth",
+    "resource_not_found_exception": "not_found",
+    "model_not_ready_exception": "overloaded",
+    "service_unavailable_exception": "overloaded",
+    "model_timeout_exception": "timeout",
+    "validation_exception": "invalid_request",
+    "internal_server_exception": "server_error",
+    "model_error_exception": "server_error",
+    "model_stream_error_exception": "server_error",
+    "responsibleaipolicyviolation": "content_filter",
     "timeout_error": "timeout",
     "deadline_exceeded": "timeout",
     "api_error": "server_error",
@@ -113,15 +125,35 @@ def _describe(error: Json) -> tuple[str, list[str]]:
         details = as_list(fields.get("detail"))
         message = as_text(field(details[0], "msg")) if details else ""
     named = (fields.get("code"), fields.get("status"), fields.get("type"))
+    if filtered := _filtered_for(fields):
+        message = f"{message} (filtered: {filtered})"
     codes = [code.lower() for code in named if isinstance(code, str)]
     numeric = next((code for code in named if isinstance(code, int) and code in _BY_STATUS), None)
     if numeric is not None:  # OpenRouter and Gemini: an HTTP status as code, also inside of a stream
         codes.append(_STATUS_CODES[numeric])
-    if "prompt is too long" in message or "maximum context length" in message:
+    if any(words in message for words in _TOO_LONG):
         codes.insert(0, "context_length_exceeded")
     elif "credit balance is too low" in message:
         codes.insert(0, "credit_balance_too_low")
     return message, codes
+
+
+_TOO_LONG = (
+    "prompt is too long",
+    "maximum context length",
+    "Input is too long for requested model",
+    "too many tokens",
+)
+
+
+def _filtered_for(error: dict[str, Json]) -> str:
+    """What Azure's filter found in the question: `violence medium, jailbreak`."""
+    inner = error.get("innererror") or error.get("inner_error")
+    found = []
+    for name, result in as_dict(field(inner, "content_filter_result")).items():
+        if field(result, "filtered") is True:
+            found.append(f"{name} {as_text(field(result, 'severity'))}".rstrip())
+    return ", ".join(found)
 
 
 _STATUS_CODES = {

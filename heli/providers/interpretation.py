@@ -10,13 +10,16 @@ from heli.providers.charging import Charge, expected_charge
 from heli.providers.encoding import arrival_us, decode_body
 from heli.providers.failures import read_failure
 from heli.providers.formats.format import Answer
+from heli.providers.formats.opaque import Opaque
 from heli.providers.json_values import Json, encode_json
 from heli.providers.previews import word
 from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
+from heli.providers.pricing.summed import sum_costs
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
 from heli.providers.token_estimate import estimate_input, estimate_output
+from heli.providers.told_elsewhere import complete_answer
 from heli.schema.conversation import Conversation
 from heli.schema.exchange import Exchange
 from heli.schema.usage import Cost, CostState, Usage
@@ -83,7 +86,7 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     reading = read_exchange(exchange)
     format = reading.format
     asked = format.read_request(reading.request, exchange.path)
-    answer = format.read_answer(reading.reply, reading.provider)
+    answer = complete_answer(format.read_answer(reading.reply, reading.provider), asked, reading)
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
     charge = _charge(exchange, reading, answer, error_class)
@@ -99,7 +102,7 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         request_model=request_model,
         response_model=response_model,
         path_model=path_model,
-        is_streaming=asked.is_streaming or reading.stream is not None,
+        is_streaming=asked.is_streaming or (reading.stream is not None and not answer.batch),
         usage=counted.usage,
         provider_usage=_usage_text(answer.provider_usage, reading),
         cost=_price(exchange, prices, reading, answer, counted, models, service_tier),
@@ -199,12 +202,27 @@ def _price(
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
     if counted.charge is Charge.UNTOLD:
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=UNTOLD)
-    if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
+    if reading.format.operation not in _COUNTED and _is_untold(counted.usage):
+        is_read = not isinstance(reading.format, Opaque)
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
+        reason = "the provider reported no usage" if is_read else reason
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)
-    estimated = counted.why_estimated
-    if doubt := find_price_doubt(exchange):
-        estimated = f"{estimated}; {doubt}" if estimated else doubt
+    doubts = (counted.why_estimated, answer.doubt, find_price_doubt(exchange))
+    estimated = "; ".join(filter(None, doubts))
+    if answer.batch:
+        names = [name for name in models if name and name != word(answer.model)]
+        costs = [
+            prices.price(
+                reading.provider,
+                [word(each.model), *names],
+                each.usage,
+                when,
+                tier=service_tier,
+                estimated=estimated,
+            )
+            for each in answer.batch
+        ]
+        return sum_costs(costs, when.date())
     return prices.price(
         reading.provider,
         models,
@@ -216,6 +234,10 @@ def _price(
         factor=answer.price_factor,
         reported_usd=answer.reported_cost_usd,
     )
+
+
+def _is_untold(usage: Usage) -> bool:
+    return usage.total_tokens is None and not usage.server_tool_uses
 
 
 def _first_token_us(exchange: Exchange, reading: Reading) -> int | None:

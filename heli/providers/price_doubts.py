@@ -8,6 +8,11 @@ _OPENAI_REGION = re.compile(r"https://[a-z0-9-]+\.api\.openai\.com")
 _PLAN_HOSTS = {
     "https://chatgpt.com": "a ChatGPT plan",
     "https://cloudcode-pa.googleapis.com": "a Gemini Code Assist plan",
+    "https://daily-cloudcode-pa.googleapis.com": "a Gemini Code Assist plan",
+    "https://api.githubcopilot.com": "a GitHub Copilot plan",
+    "https://api.individual.githubcopilot.com": "a GitHub Copilot plan",
+    "https://api.business.githubcopilot.com": "a GitHub Copilot plan",
+    "https://api.enterprise.githubcopilot.com": "a GitHub Copilot plan",
 }
 
 

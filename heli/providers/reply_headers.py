@@ -4,6 +4,8 @@ from functools import lru_cache
 
 import msgspec
 
+from heli.providers.formats.bedrock_usage import COUNT_HEADERS, metrics_of_headers
+from heli.providers.json_values import Json
 from heli.schema.exchange import Headers
 
 _REQUEST_IDS = (
@@ -20,7 +22,7 @@ _REQUEST_IDS = (
 
 _RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit", "retry-after", "x-codex-")
 _ENCODINGS = ("content-encoding", "transfer-encoding")
-_KEPT = frozenset({*_REQUEST_IDS, *_ENCODINGS, "content-type", "x-gemini-service-tier"})
+_KEPT = frozenset({*_REQUEST_IDS, *_ENCODINGS, "content-type", "x-gemini-service-tier", *COUNT_HEADERS})
 
 
 class ReplyHeaders(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +34,8 @@ class ReplyHeaders(msgspec.Struct, frozen=True, gc=False):
     service_tier: str
     encodings: Headers
     """The lines that say how the body is encoded."""
+    token_counts: dict[str, Json] = {}
+    """What Bedrock counts, under the names that its streams use."""
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +43,11 @@ def _known(name: bytes) -> str:
     """The name in lower case where the header means something here, else nothing."""
     lowered = name.decode("latin-1").lower()
     return lowered if lowered in _KEPT or lowered.startswith(_RATE_LIMITS) else ""
+
+
+def _token_counts(kept: dict[str, bytes]) -> dict[str, Json]:
+    counts = {name: value.decode("latin-1") for name, value in kept.items() if name in COUNT_HEADERS}
+    return metrics_of_headers(counts) if counts else {}
 
 
 def read_headers(headers: Headers) -> ReplyHeaders:
@@ -60,4 +69,5 @@ def read_headers(headers: Headers) -> ReplyHeaders:
         kept.get("content-type", b""),
         kept.get("x-gemini-service-tier", b"").decode("latin-1").lower(),
         encodings,
+        _token_counts(kept),
     )

@@ -1,5 +1,7 @@
 """From a provider's totals to heli's disjoint ledger: the one place where inclusive counts are split."""
 
+from collections.abc import Sequence
+
 from heli.providers.json_values import Json, as_count, as_dict
 from heli.schema.usage import Usage
 
@@ -77,3 +79,21 @@ def minus(count: int | None, part: int | None) -> int | None:
 def positive(count: int | None) -> int | None:
     """`None` for zero: for parts that most replies mention only to say that there is none."""
     return count or None
+
+
+def add_ledgers(ledgers: Sequence[Usage]) -> Usage:
+    """What several calls used in all. A count is unknown only where none of them told it."""
+    if not ledgers:
+        return Usage()
+    sums: dict[str, int | None] = {}
+    for name in _COUNTS:
+        known = [count for ledger in ledgers if (count := getattr(ledger, name)) is not None]
+        sums[name] = sum(known) if known else None
+    uses: dict[str, int] = {}
+    for ledger in ledgers:
+        for tool, count in ledger.server_tool_uses.items():
+            uses[tool] = uses.get(tool, 0) + count
+    return Usage(**sums, server_tool_uses=uses)
+
+
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name != "server_tool_uses")

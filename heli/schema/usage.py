@@ -10,6 +10,12 @@ NANODOLLARS = 1_000_000_000
 """The request log stores a cost as an integer, dollars times this, as Helicone does."""
 
 
+BILLED_UNITS = frozenset(
+    {"audio_seconds", "characters", "pages", "annotated_pages", "search_units", "images", "classifications"}
+)
+"""What models are billed by that do not count tokens; among the uses of server tools in a ledger."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger of disjoint counts: no token is in two of them. `None` means that nobody told."""
 
@@ -25,7 +31,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int | None = None
     output_audio_tokens: int | None = None
     server_tool_uses: dict[str, int] = {}
-    """`{tool: uses}` of tools that the provider ran and bills apart, such as `web_search`."""
+    """`{tool: uses}` of tools that the provider ran and bills apart, such as `web_search`; and the
+    `BILLED_UNITS`, such as `audio_seconds`."""
     cache_read_audio_tokens: int | None = None
     output_image_tokens: int | None = None
 

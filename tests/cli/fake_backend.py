@@ -77,6 +77,9 @@ class FakeBackend:
         self.exchange: dict[str, Any] = {}
         self.costs: dict[str, Any] = {"by": [], "rows": [], "total": {"requests": 0}}
         self.gateways: list[GatewaySpool] = []
+        self.repriced: list[tuple[str, Any]] = []
+        """`(event, data)` that a run of pricing again tells."""
+        self.posted: list[dict[str, Any]] = []
         self.asked: list[tuple[str, dict[str, str]]] = []
         """`(path, query)` of every call."""
         self.listened = threading.Event()
@@ -172,6 +175,20 @@ class FakeBackend:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                backend.posted.append(msgspec.json.decode(body))
+                events = [
+                    f"event: {name}\ndata: {encode(data).decode()}\n\n".encode()
+                    for name, data in backend.repriced
+                ]
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(b"".join(events))
 
             def _stream(self) -> None:
                 self.close_connection = True

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from heli.client import Client, Connected, Disconnected, LiveFeed
-from heli.client.live import read_events
+from heli.client.event_lines import read_events
 from heli.schema.errors import (
     ConflictError,
     DeniedError,

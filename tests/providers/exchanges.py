@@ -1,5 +1,6 @@
 """Exchanges for the tests of provider knowledge: a builder with defaults, and the recordings as exchanges."""
 
+import base64
 import datetime
 import itertools
 import json
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heli.schema.exchange import Exchange, Listener, Outcome, Reach
+from tests.providers.event_frames import event_stream
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 NOON = datetime.datetime(2026, 11, 2, 12, tzinfo=datetime.UTC)
@@ -102,5 +104,15 @@ def read_recording(file: Path) -> tuple[Exchange, dict[str, Any]]:
 
 
 def _body(content: dict[str, Any], side: str) -> bytes:
+    if (frames := content.get(f"{side}_frames")) is not None:
+        body = event_stream(frames)
+        damaged = content.get("damaged_byte")
+        if damaged is not None:
+            body = body[:damaged] + bytes([body[damaged] ^ 1]) + body[damaged + 1 :]
+        return body[: content.get("cut_at")]
+    if (form := content.get(f"{side}_form")) is not None:
+        return "\r\n".join(form).encode()
+    if (base64_body := content.get(f"{side}_base64")) is not None:
+        return base64.b64decode(base64_body)
     lines = content.get(f"{side}_lines")
     return "\n".join(lines).encode() if lines is not None else as_bytes(content.get(side))

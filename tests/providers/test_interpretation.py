@@ -18,7 +18,7 @@ from heli.providers.pricing.price_book import PriceBook
 from heli.providers.recognition import recognise
 from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import CostState
-from tests.providers.exchanges import an_exchange, read_recording, recorded, sse
+from tests.providers.exchanges import RECORDINGS, an_exchange, read_recording, recorded, sse
 
 
 def _format_name(exchange: Exchange) -> str:
@@ -27,6 +27,7 @@ def _format_name(exchange: Exchange) -> str:
 
 
 RECORDED = [read_recording(file)[0] for file in recorded()]
+A_CHAT = read_recording(RECORDINGS / "anthropic" / "messages.json")[0]
 PLACES = {
     name: sorted({(each.origin, each.path) for each in exchanges})
     for name, exchanges in itertools.groupby(sorted(RECORDED, key=_format_name), _format_name)
@@ -143,7 +144,7 @@ def test_every_outcome_and_status_is_borne(outcome: Outcome, status: int | None,
 
 
 def test_a_dropped_body_is_told(prices: PriceBook) -> None:
-    exchange = msgspec.structs.replace(RECORDED[0], request_body=b"", response_body=b"", bodies_dropped=True)
+    exchange = msgspec.structs.replace(A_CHAT, request_body=b"", response_body=b"", bodies_dropped=True)
 
     found = interpret(exchange, prices)
 
@@ -195,11 +196,11 @@ def test_a_bug_of_ours_loses_no_record() -> None:
         def price(self, *arguments: Any, **options: Any) -> Any:
             raise ZeroDivisionError("boom")
 
-    found = interpret(RECORDED[0], BrokenBook())
+    found = interpret(A_CHAT, BrokenBook())
 
-    assert found.provider == recognise(RECORDED[0]).provider
+    assert found.provider == recognise(A_CHAT).provider
     assert found.interpret_error == "ZeroDivisionError: boom"
-    assert found.response_body == RECORDED[0].response_body
+    assert found.response_body == A_CHAT.response_body
 
 
 def test_bodies_come_without_their_encodings(prices: PriceBook) -> None:

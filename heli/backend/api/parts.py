@@ -1,6 +1,8 @@
 """What the routes work with, put together in `heli.backend.app` and found again here."""
 
 import dataclasses
+import threading
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from heli.backend.queries.scope import Scope, scope_of
 from heli.backend.readiness import Readiness
 from heli.backend.stores.bodies import BodyStore
 from heli.backend.stores.request_log import RequestLog
+from heli.providers.pricing.price_override import PriceOverrides
 from heli.schema.filter import Node
 from heli.schema.request import LOCAL_ORGANISATION
 
@@ -29,6 +32,10 @@ class Parts:
     """Of the request log, without which nothing goes in or out."""
     accounts: Readiness
     metrics: Metrics
+    own_prices: Callable[[], PriceOverrides] = PriceOverrides
+    """The operator's price file as it is now."""
+    repricing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    """Held while the log is priced again."""
     organisation: UUID = LOCAL_ORGANISATION
 
     @property

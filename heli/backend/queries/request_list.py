@@ -45,7 +45,7 @@ def list_requests(
 ) -> Page:
     """One page. Raises `UsageError` for a cursor that heli did not make."""
     if cursor:
-        scope = _after(scope, read_cursor(cursor), order)
+        scope = after(scope, read_cursor(cursor), order)
     keys = find_keys(log, scope, limit + 1, order=order)
     page = keys[:limit]
     has_more = len(keys) > limit and bool(page)
@@ -131,7 +131,8 @@ def read_cursor(text: str) -> Key:
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def _after(scope: Scope, key: Key, order: Order) -> Scope:
+def after(scope: Scope, key: Key, order: Order) -> Scope:
+    """The rows of a scope that come after a place, in this order."""
     sign = "<" if order == "newest" else ">"
     return scope.and_also(
         f"request_created_at {sign}= {{cursor_time:{TIME}}}"

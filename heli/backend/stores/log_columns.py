@@ -153,6 +153,24 @@ REQUEST_COLUMNS: Sequence[str] = (
 """What `request_from_row` needs: every column that a list of requests shows, and no body."""
 
 
+LOG_ROW_COLUMNS: Sequence[str] = (
+    *REQUEST_COLUMNS,
+    *sorted(_BULKY),
+    "updated_at",
+    "proxy_key_id",
+    "country_code",
+    "cache_enabled",
+    "cache_reference_id",
+    "request_referrer",
+    "scores",
+    "request_body",
+    "response_body",
+    "prompt_id",
+    "prompt_version",
+)
+"""What `log_row_from_row` needs: all that a row holds."""
+
+
 def columns_of(rows: Sequence[LogRow]) -> dict[str, list[Any]]:
     """The rows as `{column: values}`."""
     triples = [(row, row.request, row.request.usage) for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from heli.backend.stores.log_row import MONEY
+from heli.backend.stores.log_row import MONEY, LogRow
 from heli.schema.exchange import Outcome
 from heli.schema.request import Request
 from heli.schema.usage import CostState, Usage
@@ -66,6 +66,26 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         body_ref=row["body_ref"],
         interpret_error=row["interpret_error"],
         bodies_omitted=row["bodies_omitted"],
+    )
+
+
+def log_row_from_row(row: Mapping[str, Any]) -> LogRow:
+    """The row as it was inserted; the row must have all of `LOG_ROW_COLUMNS`."""
+    return LogRow(
+        request=request_from_row(row),
+        request_text=row["request_text"],
+        response_text=row["response_text"],
+        request_body=row["request_body"],
+        response_body=row["response_body"],
+        updated_at=row["updated_at"],
+        proxy_key_id=row["proxy_key_id"],
+        country_code=row["country_code"],
+        cache_enabled=row["cache_enabled"],
+        cache_reference_id=row["cache_reference_id"],
+        request_referrer=row["request_referrer"],
+        scores=row["scores"],
+        prompt_id=row["prompt_id"],
+        prompt_version=row["prompt_version"],
     )
 
 

@@ -19,7 +19,7 @@ from heli.providers.framing import Event, Stream, looks_like_sse, read_sse
 from heli.providers.json_values import Json, as_count, as_dict, as_list, as_text, field
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 
-_US_ONLY = Decimal("1.1")
+US_ONLY = Decimal("1.1")
 """Inference that is kept in the US costs a tenth more (platform.claude.com, Data residency)."""
 
 
@@ -63,7 +63,7 @@ class AnthropicMessages:
             reply_id=as_text(fields.get("id")),
             service_tier=as_text(field(usage, "service_tier")),
             speed=as_text(field(usage, "speed")),
-            price_factor=_US_ONLY if field(usage, "inference_geo") == "us" else Decimal(1),
+            price_factor=US_ONLY if field(usage, "inference_geo") == "us" else Decimal(1),
         )
 
     def read_conversation(self, request: Json, reply: Json) -> Conversation:

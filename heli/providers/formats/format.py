@@ -19,6 +19,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_streaming: bool = False
     user: str = ""
     """The caller's own name for the end user."""
+    characters: int = 0
+    """Of a text to be spoken, which some models are billed by."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -42,6 +44,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A surcharge on all token prices, such as for a choice of region."""
     reported_cost_usd: Decimal | None = None
     """What the provider itself says that it charged."""
+    doubt: str = ""
+    """Why the counts may not be what was billed; empty when there is no reason to think so."""
+    batch: tuple["Billed", ...] = ()
+    """The calls of a batch, each of which has its own model and price level."""
+
+
+class Billed(msgspec.Struct, frozen=True, gc=False):
+    """One call of a batch."""
+
+    model: str
+    usage: Usage
 
 
 class Format(Protocol):

@@ -16,6 +16,9 @@ from heli.providers.framing import Event, Stream, looks_like_sse, read_json_arra
 from heli.providers.json_values import Json, as_count, as_dict, as_list, as_text, encode_json, field
 from heli.schema.conversation import Conversation, Message, Part, PartKind, ToolDefinition
 
+_TRAFFIC_TIERS = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
+_PROVISIONED = "provisioned throughput pays for it: this is the price on demand"
+
 
 class GeminiGenerate:
     """`generateContent`, and `streamGenerateContent` as server-sent events or as one JSON array."""
@@ -51,6 +54,7 @@ class GeminiGenerate:
         finish = finish or as_text(field(fields, "promptFeedback", "blockReason"))
         usage = fields.get("usageMetadata")
         model = as_text(fields.get("modelVersion"))
+        traffic = as_text(field(usage, "trafficType"))  # Vertex's word for the tier
         return Answer(
             model=model,
             usage=read_usage(usage, count_searches(candidates, model)),
@@ -58,7 +62,8 @@ class GeminiGenerate:
             finish_reason=finish,
             is_complete=bool(finish),
             reply_id=as_text(fields.get("responseId")),
-            service_tier=as_text(field(usage, "serviceTier")).lower(),
+            service_tier=as_text(field(usage, "serviceTier")).lower() or _TRAFFIC_TIERS.get(traffic, ""),
+            doubt=_PROVISIONED if traffic == "PROVISIONED_THROUGHPUT" else "",
         )
 
     def read_conversation(self, request: Json, reply: Json) -> Conversation:

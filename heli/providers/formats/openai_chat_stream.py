@@ -104,8 +104,13 @@ class _Choice:
         return self.fields
 
 
-def _without_nulls(fields: dict[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in fields.items() if value is not None}
+def _is_whole(chunk: dict[str, Json]) -> bool:
+    return None not in chunk.values() and chunk.get("id") != ""
+
+
+def _without_blanks(fields: dict[str, Json]) -> dict[str, Json]:
+    """Without what tells nothing: Azure's notes on its filters leave id and model empty."""
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
 
 
 def assemble_chat(events: Sequence[Event]) -> Json:
@@ -114,7 +119,7 @@ def assemble_chat(events: Sequence[Event]) -> Json:
     choices: dict[int, _Choice] = {}
     for event in events:
         chunk = as_dict(event.data)
-        reply.update(chunk if None not in chunk.values() else _without_nulls(chunk))
+        reply.update(chunk if _is_whole(chunk) else _without_blanks(chunk))
         for position, each in enumerate(as_list(chunk.get("choices"))):
             fields = as_dict(each)
             index = as_count(fields.get("index"))

@@ -7,8 +7,9 @@ from heli.providers.formats.openai_completions import texts_of
 from heli.providers.formats.openai_usage import read_usage, reported_cost
 from heli.providers.formats.parts import text_part
 from heli.providers.framing import Event, Stream
-from heli.providers.json_values import Json, as_dict, as_text, field
+from heli.providers.json_values import Json, as_count, as_dict, as_text, field
 from heli.schema.conversation import Conversation, Message
+from heli.schema.usage import Usage
 
 
 class OpenAIEmbeddings:
@@ -33,7 +34,7 @@ class OpenAIEmbeddings:
         usage = fields.get("usage")
         return Answer(
             model=as_text(fields.get("model")),
-            usage=read_usage(usage, provider),
+            usage=_read_usage(usage, provider),
             provider_usage=usage,
             is_complete=True,
             reply_id=as_text(fields.get("id")),
@@ -43,3 +44,10 @@ class OpenAIEmbeddings:
     def read_conversation(self, request: Json, reply: Json) -> Conversation:
         texts = texts_of(field(request, "input"))
         return Conversation(messages=[Message(role="user", parts=[text_part(text)]) for text in texts])
+
+
+def _read_usage(usage: Json, provider: str) -> Usage:
+    """Some hosts tell the total only; there is no output that it could include."""
+    ledger = read_usage(usage, provider)
+    total = as_count(field(usage, "total_tokens"))
+    return ledger if total is None or ledger.total_tokens is not None else Usage(input_tokens=total)

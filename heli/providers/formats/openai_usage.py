@@ -59,6 +59,7 @@ class _Reported(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: _Count = None
     cache_read_input_tokens: _Count = None
     num_search_queries: _Count = None
+    prompt_audio_seconds: _Count = None
     citation_tokens: _Count = None
     server_tool_use: _ToolUse | None = None
 
@@ -162,6 +163,8 @@ def _server_tools(told: _Reported) -> dict[str, int]:
         uses["web_search"] = searches
     if told.citation_tokens:
         uses["citation_tokens"] = told.citation_tokens
+    if told.prompt_audio_seconds:  # Mistral bills what it listens to by its length
+        uses["audio_seconds"] = told.prompt_audio_seconds
     return uses
 
 

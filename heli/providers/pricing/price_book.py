@@ -8,8 +8,8 @@ from typing import Self
 
 import msgspec
 
-from heli.providers.pricing.price_override import SOURCE as OVERRIDE
 from heli.providers.pricing.price_override import PriceOverrides, read_overrides
+from heli.providers.pricing.price_table import SOURCE as TABLE
 from heli.providers.pricing.price_table import PriceTable, changes_within_day
 from heli.providers.pricing.rates import Rates, compute_cost
 from heli.schema.usage import Cost, CostState, Usage
@@ -29,7 +29,14 @@ _MOST_REPORTED_USD = Decimal(1000)
 class PriceBook:
     """All prices that heli knows. Looking a model up is remembered for the day."""
 
-    def __init__(self, overrides: PriceOverrides | None = None, table: PriceTable | None = None) -> None:
+    def __init__(
+        self,
+        overrides: PriceOverrides | None = None,
+        table: PriceTable | None = None,
+        day: datetime.date | None = None,
+    ) -> None:
+        """`day` is the one whose prices count for all calls; that of each call when it is left out."""
+        self._day = day
         self._overrides = overrides or PriceOverrides()
         self._table = table or PriceTable()
         self._known: dict[tuple[str, str, str, str, datetime.date], Rates | None] = {}
@@ -61,9 +68,11 @@ class PriceBook:
         `reported_usd` is what the provider says that it charged.
         """
         when = when.astimezone(datetime.UTC)
+        if self._day is not None:
+            when = datetime.datetime.combine(self._day, when.timetz())
         names = [models] if isinstance(models, str) else models
         computed = self._compute(provider, names, usage, when, tier, speed, estimated, factor)
-        if reported_usd is None or computed.price_source == OVERRIDE:
+        if reported_usd is None or computed.price_source not in ("", TABLE):  # the operator knows better
             return computed
         return _reported_cost(provider, reported_usd, computed)
 

@@ -32,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from heli.providers.pricing.rates import Rate, Rates
+from heli.providers.pricing.rates import Rate, Rates, unit_size
 from heli.schema.errors import UsageError
 
 SOURCE = "override"
@@ -80,6 +80,10 @@ class PriceOverrides(msgspec.Struct, frozen=True):
     entries: tuple[PriceEntry, ...] = ()
     same_prices: dict[str, str] = {}
 
+    def before(self, later: "PriceOverrides") -> "PriceOverrides":
+        """Both files as one; where entries of both fit, those of `later` count."""
+        return PriceOverrides((*self.entries, *later.entries), {**self.same_prices, **later.same_prices})
+
     def find(self, provider: str, model: str, tier: str, day: datetime.date) -> Rates | None:
         for entry in reversed(self.entries):
             if entry.applies(provider, model, tier, day):
@@ -93,12 +97,21 @@ HINT = "mend the file, or move it away; docs/prices.md shows one"
 def read_overrides(file: Path) -> PriceOverrides:
     """Raises `UsageError` that names the file and the line or the field."""
     try:
-        content = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
+        text = file.read_text("utf-8")
     except OSError as error:
         raise UsageError(f"cannot read the price file {file}: {error.strerror}", HINT) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"the price file {file} is not TOML: {error}", HINT) from error
-    reader = _Reader(file)
+    return parse_overrides(text, str(file))
+
+
+def parse_overrides(text: str, name: str, source: str = SOURCE) -> PriceOverrides:
+    """The file's text; `name` is what errors call it, `source` what costs say that they come from."""
+    try:
+        content = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the price file {name} is not TOML: {error}", HINT) from error
+    reader = _Reader(name, source)
     reader.refuse_unknown(content, {"price", "same_prices"}, "the file")
     entries = content.get("price", [])
     if not isinstance(entries, list):
@@ -112,8 +125,9 @@ def read_overrides(file: Path) -> PriceOverrides:
 class _Reader:
     """Checks the file's values and says where one is wrong."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: str, source: str) -> None:
         self._file = file
+        self._source = source
 
     def error(self, where: str, what: str, hint: str = "") -> UsageError:
         return UsageError(f"{self._file}: {where} {what}", hint)
@@ -154,7 +168,7 @@ class _Reader:
 
     def _rates(self, table: dict[str, Any], where: str) -> Rates:
         if table.get("free") is True:
-            return Rates(source=SOURCE, is_free=True)
+            return Rates(source=self._source, is_free=True)
         if table.get("free") not in (None, False):
             raise self.error(f"{where}.free", "must be true or false")
         if not any(key in table for key in (*_TOKEN_KEYS, "request", "tools")):
@@ -163,9 +177,11 @@ class _Reader:
         if not isinstance(tools, dict):
             raise self.error(f"{where}.tools", "must be a table such as { web_search = 0.01 }")
         return Rates(
-            source=SOURCE,
+            source=self._source,
             tokens=self._token_rates(table, where),
-            tools={tool: Rate(self._price(tools, tool, f"{where}.tools").scaleb(3)) for tool in tools},
+            tools={
+                tool: Rate(self._price(tools, tool, f"{where}.tools") * unit_size(tool)) for tool in tools
+            },
             request=Rate(self._price(table, "request", where).scaleb(3)) if "request" in table else None,
         )
 

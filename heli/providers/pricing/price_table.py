@@ -38,6 +38,11 @@ PROVIDER_IDS = {
     "BASETEN": "baseten",
     "AVIAN": "avian",
     "MOONSHOT": "moonshotai",
+    "COPILOT": "github-copilot",
+    "VOYAGE": "voyageai",
+    "MINIMAX": "minimax",
+    "ZAI": "zai",
+    "ZHIPU": "zhipuai",
 }
 """`{heli's name: the table's}`."""
 
@@ -56,12 +61,19 @@ _TOKEN_PRICES = {
 }
 """`{ledger field: price keys, the closest first}`."""
 
+_OWN_KEYS = {"cache_write_1h_tokens": 1}
+"""How many of a field's keys are its own, where that is not all but the last."""
+
 _TOOL_PRICES = {
     "web_search": "web_searches_kcount",
     "x_search": "social_searches_kcount",
     "file_search": "storage_searches_kcount",
     "code_execution": "code_executions_kcount",
     "citation_tokens": "output_citation_mtok",
+    "audio_seconds": "audio_hours",
+    "characters": "input_mchars",
+    "pages": "input_document_kpages",
+    "annotated_pages": "input_annotated_document_kpages",
 }
 
 _AUDIO_COSTS_AS_TEXT = frozenset({"google"})
@@ -111,7 +123,7 @@ class PriceTable:
         doubt = ""
         if context and not (is_own_model and _has_variant(model, context, when)):
             doubt = f"no prices listed for {' '.join(context.values())}: standard prices used"
-        return _as_rates(prices, seller.id, doubt)
+        return _as_rates(prices, seller.id, model.id, doubt)
 
     def _find_provider(self, provider: str) -> Provider | None:
         if "://" not in provider:
@@ -148,13 +160,16 @@ def _has_variant(model: ModelInfo, context: dict[str, str], when: datetime.datet
     )
 
 
-def _as_rates(prices: ModelPrice, seller: str, doubt: str) -> Rates:
+def _as_rates(prices: ModelPrice, seller: str, model: str, doubt: str) -> Rates:
     listed: dict[str, Any] = {key: value for key, value in prices.__dict__.items() if value is not None}
     tokens: dict[str, Rate] = {}
     for field, keys in _TOKEN_PRICES.items():
         key = next((key for key in keys if key in listed), None)
         if key is not None:
-            is_own = key != keys[-1] or seller in _AUDIO_COSTS_AS_TEXT
+            is_own = key not in keys[_OWN_KEYS.get(field, -1) :]
+            is_own = is_own or ("audio" in field and seller in _AUDIO_COSTS_AS_TEXT)
+            # A model that only speaks has its price of audio as that of its output.
+            is_own = is_own or (field == "output_audio_tokens" and "tts" in model)
             tokens[field] = _rate(listed[key], is_own)
     return Rates(
         source=SOURCE,

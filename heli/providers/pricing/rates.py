@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from heli.schema.usage import Cost, CostState, Usage
+from heli.schema.usage import BILLED_UNITS, Cost, CostState, Usage
 
 TOKEN_FIELDS = (
     "input_tokens",
@@ -27,6 +27,15 @@ FREE_TOOLS = frozenset({"web_fetch", "tool_search", "open_page"})
 """Tools whose use costs nothing beyond the tokens."""
 
 _ONE = Decimal(1)
+_HAVE_OWN_PRICE = frozenset(
+    {
+        "input_audio_tokens",
+        "cache_read_audio_tokens",
+        "output_audio_tokens",
+        "cache_write_1h_tokens",
+    }
+)
+"""Counts that cost more than plain ones wherever they are priced: what stands in is told to be a guess."""
 _counts = operator.attrgetter(*TOKEN_FIELDS)
 
 
@@ -58,7 +67,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     tokens: dict[str, Rate] = {}
     """`{ledger field: dollars per million}`."""
     tools: dict[str, Rate] = {}
-    """`{tool: dollars per thousand uses}`."""
+    """`{tool or unit: dollars for as many as unit_size says}`."""
     request: Rate | None = None
     """Dollars per thousand requests."""
     is_free: bool = False
@@ -80,11 +89,14 @@ def compute_cost(
         rate = rates.tokens.get(name)
         if rate is None:
             return _unknown(rates, day, f"no price for {name.replace('_', ' ')}")
-        if not rate.is_own and "audio" in name:
+        if not rate.is_own and name in _HAVE_OWN_PRICE:
             doubts.append(f"no price of its own for {name.replace('_', ' ')}")
         parts[name] = (rate.at(usage) * count * factor).scaleb(-6)
     if not parts and usage.total_tokens is None and not usage.server_tool_uses:
         return _unknown(rates, day, "the provider reported no usage")
+    # Without their price there is no cost: the tokens beside them are the lesser part.
+    for unit in BILLED_UNITS & usage.server_tool_uses.keys() - rates.tools.keys():
+        return _unknown(rates, day, f"no price for {unit.replace('_', ' ')}")
     _add_uses(rates, usage, parts, doubts)
     return Cost(
         state=CostState.ESTIMATED if doubts else CostState.EXACT,
@@ -102,10 +114,16 @@ def _add_uses(rates: Rates, usage: Usage, parts: dict[str, Decimal], doubts: lis
     for tool, uses in usage.server_tool_uses.items():
         rate = rates.tools.get(tool)
         if rate is not None:
-            scale = -6 if tool.endswith("_tokens") else -3
-            parts[f"server_tool_uses.{tool}"] = (rate.base * uses).scaleb(scale)
+            parts[f"server_tool_uses.{tool}"] = rate.base * uses / unit_size(tool)
         elif tool not in FREE_TOOLS and uses:
             doubts.append(f"{uses} × {tool} not priced")
+
+
+def unit_size(tool: str) -> Decimal:
+    """How many uses a listed price is for: an hour, a million characters or tokens, a thousand others."""
+    if tool == "audio_seconds":
+        return Decimal(3600)
+    return Decimal(1_000_000 if tool == "characters" or tool.endswith("_tokens") else 1000)
 
 
 def _unknown(rates: Rates, day: datetime.date, reason: str) -> Cost:

@@ -11,8 +11,9 @@ from heli.providers.pricing.price_book import PriceBook
 from heli.providers.pricing.price_override import PriceOverrides
 from heli.providers.pricing.price_table import PROVIDER_IDS, PriceTable
 from heli.providers.pricing.rates import TOKEN_FIELDS
+from heli.providers.pricing.summed import sum_costs
 from heli.providers.recognition import recognise
-from heli.schema.usage import CostState, Usage
+from heli.schema.usage import Cost, CostState, Usage
 from tests.providers.exchanges import NOON, an_exchange
 
 USAGE = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
@@ -167,3 +168,59 @@ def test_all_of_a_ledger_costs_what_the_table_says_itself(prices: PriceBook) -> 
     for model in ("claude-sonnet-4-5", "claude-opus-4-1", "claude-haiku-4-5", "claude-3-5-haiku-latest"):
         theirs = calc_price(inclusive, model, provider_id="anthropic", genai_request_timestamp=NOON)
         assert prices.price("ANTHROPIC", model, usage, NOON).total_usd == theirs.total_price
+
+
+def test_seconds_and_characters_and_pages_are_priced_as_listed(prices: PriceBook) -> None:
+    for provider, model, unit, count, dollars in (
+        ("OPENAI", "whisper-1", "audio_seconds", 3600, "0.36"),
+        ("OPENAI", "tts-1-hd", "characters", 1_000_000, "30"),
+        ("MISTRAL", "mistral-ocr-2505", "pages", 1000, "1"),
+        ("MISTRAL", "mistral-ocr-2505", "annotated_pages", 1000, "3"),
+    ):
+        cost = prices.price(provider, model, Usage(server_tool_uses={unit: count}), NOON)
+
+        assert (cost.state, cost.total_usd) == (CostState.EXACT, Decimal(dollars))
+
+
+def test_units_without_a_price_are_unknown_and_never_nothing(prices: PriceBook) -> None:
+    usage = Usage(input_tokens=5, server_tool_uses={"audio_seconds": 9})
+
+    cost = prices.price("OPENAI", "gpt-4o-mini", usage, NOON)
+
+    assert (cost.state, cost.total_usd) == (CostState.UNKNOWN, None)
+    assert cost.reason == "no price for audio seconds"
+
+
+def test_the_prices_of_one_day_can_count_for_all_calls() -> None:
+    before, after = datetime.date(2026, 8, 1), datetime.date(2026, 9, 1)
+    usage = Usage(output_tokens=1_000_000)
+
+    costs = [
+        PriceBook(day=day).price("MISTRAL", "voxtral-small-24b-2507", usage, NOON) for day in (before, after)
+    ]
+
+    assert [cost.total_usd for cost in costs] == [Decimal("0.3"), Decimal("0.4")]
+    assert [cost.price_date for cost in costs] == [before, after]
+
+
+def test_a_sum_is_as_certain_as_its_least_certain_part() -> None:
+    day = datetime.date(2026, 11, 2)
+    exact = Cost(state=CostState.EXACT, total_usd=Decimal(1), parts_usd={"input_tokens": Decimal(1)})
+    guess = Cost(
+        state=CostState.ESTIMATED, total_usd=Decimal(2), parts_usd={"input_tokens": Decimal(2)}, reason="x"
+    )
+    unknown = Cost(state=CostState.UNKNOWN, reason="y")
+
+    assert sum_costs([exact, exact], day).state is CostState.EXACT
+    both = sum_costs([exact, guess, guess], day)
+    assert (both.state, both.total_usd, both.parts_usd, both.reason) == (
+        CostState.ESTIMATED,
+        Decimal(5),
+        {"input_tokens": Decimal(5)},
+        "x",
+    )
+    assert (sum_costs([exact, unknown], day).total_usd, sum_costs([exact, unknown], day).reason) == (
+        None,
+        "y",
+    )
+    assert sum_costs([], day).state is CostState.UNKNOWN

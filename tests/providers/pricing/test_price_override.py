@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from heli.providers.pricing.price_book import PriceBook
+from heli.providers.pricing.price_override import parse_overrides
 from heli.schema.errors import UsageError
 from heli.schema.usage import CostState, Usage
 from tests.providers.exchanges import NOON
@@ -153,3 +154,34 @@ def test_a_mistake_names_the_file_and_the_place(tmp_path: Path, text: str, told:
 
     assert str(tmp_path / "prices.toml") in raised.value.message
     assert told in raised.value.message
+
+
+def test_units_are_priced_by_the_piece() -> None:
+    text = """
+    [[price]]
+    provider = "COHERE"
+    model = "*"
+    tools = { search_units = 0.002, audio_seconds = 0.0001, characters = 0.000015, citation_tokens = 2e-6 }
+    """
+    book = PriceBook(parse_overrides(text, "prices.toml"))
+    uses = {"search_units": 3, "audio_seconds": 60, "characters": 1000, "citation_tokens": 500}
+
+    cost = book.price("COHERE", "rerank-v3.5", Usage(server_tool_uses=uses), NOON)
+
+    assert {name.removeprefix("server_tool_uses."): part for name, part in cost.parts_usd.items()} == {
+        "search_units": Decimal("0.006"),
+        "audio_seconds": Decimal("0.006"),
+        "characters": Decimal("0.015"),
+        "citation_tokens": Decimal("0.001"),
+    }
+
+
+def test_of_two_files_the_later_counts_where_both_fit() -> None:
+    first = '[[price]]\nprovider = "OPENAI"\nmodel = "*"\ninput = 1\noutput = 1\n'
+    later = '[[price]]\nprovider = "OPENAI"\nmodel = "gpt-4o*"\ninput = 2\noutput = 2\n'
+    both = parse_overrides(first, "a.toml").before(parse_overrides(later, "b.toml", source="table b.toml"))
+    usage = Usage(input_tokens=1_000_000)
+
+    costs = [PriceBook(both).price("OPENAI", model, usage, NOON) for model in ("gpt-4o", "o3")]
+
+    assert [(cost.total_usd, cost.price_source) for cost in costs] == [(2, "table b.toml"), (1, "override")]
