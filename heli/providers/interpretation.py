@@ -56,6 +56,9 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _COUNTED = frozenset({"chat", "completion", "response", "embedding"})
 """Operations whose tokens heli counts itself when nobody else did."""
 
+_PRICED = _COUNTED | {"realtime"}
+"""Operations that heli can price by tokens, whoever counted them."""
+
 _MOST_USAGE = 64 * 1024
 
 
@@ -185,7 +188,7 @@ def _price(
     when = datetime.datetime.fromtimestamp(exchange.started_ns // 1_000_000_000, datetime.UTC)
     if counted.is_free:
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
-    if reading.format.operation not in _COUNTED and counted.usage.total_tokens is None:
+    if reading.format.operation not in _PRICED and counted.usage.total_tokens is None:
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)
     estimated = counted.why_estimated

@@ -14,10 +14,12 @@ from heli.providers.formats.openai_chat import OpenAIChat
 from heli.providers.formats.openai_completions import OpenAICompletions
 from heli.providers.formats.openai_embeddings import OpenAIEmbeddings
 from heli.providers.formats.openai_images import OpenAIImages
+from heli.providers.formats.openai_realtime import OpenAIRealtime, WarmUp
 from heli.providers.formats.openai_responses import OpenAIResponses
 from heli.providers.framing import looks_like_sse
 from heli.providers.hosts import find_host
 from heli.providers.json_values import Json, as_dict
+from heli.providers.sockets.turn import SocketTurn
 from heli.schema.exchange import Exchange, Listener
 
 OPENAI_CHAT = OpenAIChat()
@@ -29,8 +31,13 @@ OLLAMA = (OllamaChat(), OllamaGenerate(), OllamaEmbed())
 OTHER = Opaque()
 FREE_OTHER = Opaque(is_free=True)
 MODELS = Opaque("models", is_free=True)
-REALTIME = Opaque("realtime")
-RESPONSE_SOCKET = Opaque("response")
+SOCKETS: dict[str, Format] = {
+    "responses": OPENAI_RESPONSES,
+    "realtime": OpenAIRealtime(),
+    "warm_up": WarmUp(),
+    "unanswered": FREE_OTHER,
+}
+"""Formats of what WebSockets carry, by the protocol of a turn."""
 
 _PATHS: tuple[tuple[re.Pattern[str], Format], ...] = tuple(
     (re.compile(pattern), format)
@@ -86,7 +93,7 @@ def recognise(exchange: Exchange) -> Recognised:
     path, _, query = exchange.path.partition("?")
     path_model = _path_model(path)
     if exchange.is_websocket:
-        format = _socket_format(path)
+        format = SOCKETS.get(exchange.protocol, OTHER) if isinstance(exchange, SocketTurn) else OTHER
         path_model = path_model or parse_qs(query).get("model", [""])[0]
     else:
         format = _path_format(exchange.method, path)
@@ -124,10 +131,6 @@ def _path_format(method: str, path: str) -> Format:
         return MODELS if _MODEL_LISTS.search(path) else FREE_OTHER
     path = path.rstrip("/")
     return next((format for pattern, format in _PATHS if pattern.search(path)), OTHER)
-
-
-def _socket_format(path: str) -> Format:
-    return RESPONSE_SOCKET if path.rstrip("/").endswith("/responses") else REALTIME
 
 
 @lru_cache(maxsize=1024)
