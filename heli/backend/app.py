@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
-from heli.backend.api import costs, errors, health, helicone, ingest, live, requests
+from heli.backend.api import costs, errors, health, helicone, ingest, live, requests, sessions
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
@@ -108,7 +108,7 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, costs, live, helicone, ingest, health):
+    for part in (requests, sessions, costs, live, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
     limits = {ingest.INGEST_PATH: parts.door.max_bytes, ingest.LIVE_PATH: parts.door.max_bytes}

@@ -14,6 +14,7 @@ from heli.client.light_httpx import httpx
 from heli.client.records import CostReport, CostRow, ExchangeView, RequestPage, Spend
 from heli.schema.conversation import Conversation
 from heli.schema.request import Request
+from heli.schema.session import Session
 
 CONNECT_S = 3.0
 ANSWER_S = 30.0
@@ -91,6 +92,10 @@ class Client:
 
     def conversation(self, ref: str) -> Conversation:
         return self._get(f"/v1/requests/{_quote(ref)}/conversation", Conversation)
+
+    def session(self, id: str) -> Session:
+        """A session as a tree. Raises `NotFoundError`."""
+        return self._get(f"/v1/sessions/{quote(id, safe='')}", Session)
 
     def costs(
         self,

@@ -6,16 +6,19 @@ from decimal import Decimal
 import msgspec
 
 from heli.providers import previews
+from heli.providers.agents import NO_MARKS, AgentMarks, read_agent
 from heli.providers.encoding import arrival_us, decode_body
 from heli.providers.failures import charges_nothing, read_failure
 from heli.providers.formats.format import Answer
-from heli.providers.json_values import Json, encode_json
+from heli.providers.json_values import Json, as_text, encode_json, field
 from heli.providers.previews import word
 from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
+from heli.providers.threads import NO_THREAD, Thread, thread_of
 from heli.providers.token_estimate import estimate_input, estimate_output
+from heli.providers.tool_uses import ToolUses, tool_uses
 from heli.schema.conversation import Conversation
 from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import Cost, CostState, Usage
@@ -50,6 +53,9 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Without its encodings, as it was decoded anyway; so the reply's. Empty for what is no HTTP body."""
     response_body: bytes = b""
     body_user: str = ""
+    agent: AgentMarks = NO_MARKS
+    thread: Thread = NO_THREAD
+    tools: ToolUses = ToolUses()
     interpret_error: str = ""
 
 
@@ -89,6 +95,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     counted = _Counted(exchange, reading, answer, conversation)
     request_model, response_model, path_model = map(word, (asked.model, answer.model, reading.path_model))
     service_tier = word(answer.service_tier or reading.headers.service_tier)
+    marks = read_agent(exchange.request_headers, reading.request)
+    previous_id = as_text(field(reading.request, "previous_response_id"))
     models = [word(model_override), response_model, request_model, path_model]
     if reading.provider == "BEDROCK":
         models.insert(1, path_model)  # it names the region too, which has its price
@@ -117,6 +125,9 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         request_body=reading.request_body,
         response_body=reading.response_body,
         body_user=word(asked.user),
+        agent=marks,
+        thread=thread_of(conversation, marks, answer.reply_id, previous_id),
+        tools=tool_uses(conversation),
         interpret_error="; ".join(reading.troubles),
     )
 

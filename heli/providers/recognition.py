@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from heli.providers.agents import is_side_call
 from heli.providers.formats.anthropic_messages import AnthropicCountTokens, AnthropicMessages
 from heli.providers.formats.format import Format
 from heli.providers.formats.gemini import GeminiCountTokens, GeminiEmbed, GeminiGenerate
@@ -100,6 +101,8 @@ def recognise(exchange: Exchange) -> Recognised:
     provider = _provider(exchange.origin) or _listener_provider(exchange.listener)
     if format in OLLAMA and provider in ("LOCAL", exchange.origin) and not _OLLAMA_CLOUD.search(provider):
         provider = "OLLAMA"
+    if format is OTHER and is_side_call(provider, path):
+        format = FREE_OTHER
     return Recognised(provider, format, path_model)
 
 

@@ -11,7 +11,7 @@ from heli.backend.api.period import make_node
 from heli.backend.queries.exchange_view import ExchangeView, load_exchange, view_exchange
 from heli.backend.queries.refs import find_request
 from heli.backend.queries.request_list import MAX_LIMIT, Order, Page, list_requests
-from heli.providers import read_conversation
+from heli.providers import find_call, read_conversation
 from heli.schema.conversation import Conversation
 from heli.schema.request import Request
 
@@ -66,4 +66,4 @@ def show_exchange(here: Here, ref: str) -> Response:
 def show_conversation(here: Here, ref: str) -> Response:
     """The messages of question and reply in one form for all providers."""
     request = find_request(here.log, here.scope(), ref)
-    return Json(read_conversation(load_exchange(here.bodies, request)))
+    return Json(read_conversation(find_call(load_exchange(here.bodies, request), request.id.bytes)))

@@ -8,17 +8,19 @@ rows that go in. Everything here blocks; it runs in one thread.
 import hashlib
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from heli.backend.ingest.attribution import Attribution, read_attribution
+from heli.backend.ingest.linking import link
 from heli.backend.ingest.refusals import UNFIT, is_about_rows
-from heli.backend.ingest.rows import build_row, started_at, without_omitted
+from heli.backend.ingest.rows import build_row, check_offset, started_at, without_omitted
 from heli.backend.stores.bodies import BodyStore
 from heli.backend.stores.errors import StoreError
 from heli.backend.stores.request_log import LogRow, RequestLog
-from heli.providers import PriceBook, interpret
+from heli.providers import PriceBook, calls_of, interpret
 from heli.schema.errors import UnreachableError, UsageError
 from heli.schema.exchange import Exchange, encode_exchanges
 from heli.schema.request import LOCAL_ORGANISATION, Request
@@ -48,6 +50,13 @@ class Ingested(msgspec.Struct, frozen=True):
     requests: list[Request]
 
 
+class Call(NamedTuple):
+    """A call, and the exchange that it is or, for a response on a WebSocket, that carried it."""
+
+    exchange: Exchange
+    call: Exchange
+
+
 class Pipeline:
     """The stores and the prices that ingest needs."""
 
@@ -64,33 +73,34 @@ class Pipeline:
         rejected: list[Rejected] = []
         once = {exchange.id: exchange for exchange in reversed(exchanges)}
         timely = [exchange for exchange in reversed(once.values()) if _is_timely(exchange, rejected)]
-        fresh = self._fresh(timely)
-        stored = self._insert(self._archive_and_read(fresh), rejected)
-        answer = IngestAnswer(
-            stored=len(stored), duplicates=len(exchanges) - len(stored) - len(rejected), rejected=rejected
-        )
-        return Ingested(answer, [row.request for row in stored])
+        calls = [Call(exchange, call) for exchange in timely for call in calls_of(exchange)]
+        fresh = self._fresh(calls)
+        rows = link(self._log, self._organisation, self._archive_and_read(fresh))
+        stored = self._insert(rows, rejected)
+        return Ingested(_answer(exchanges, fresh, stored, rejected), [row.request for row in stored])
 
-    def _fresh(self, exchanges: list[Exchange]) -> list[Exchange]:
-        """Those that are not in the log yet."""
-        if not exchanges:
+    def _fresh(self, calls: list[Call]) -> list[Call]:
+        """Those that are not in the log yet. Of a WebSocket some may be there, if the last try broke off."""
+        if not calls:
             return []
-        times = [started_at(exchange) for exchange in exchanges]
-        known = self._log.existing([exchange.request_id for exchange in exchanges], min(times), max(times))
-        return (
-            [exchange for exchange in exchanges if exchange.request_id not in known] if known else exchanges
-        )
+        times = [started_at(call.call) for call in calls]
+        known = self._log.existing([call.call.request_id for call in calls], min(times), max(times))
+        return [call for call in calls if call.call.request_id not in known] if known else calls
 
-    def _archive_and_read(self, exchanges: list[Exchange]) -> list[LogRow]:
-        """Make the bodies durable, and rows that name them."""
-        if not exchanges:
+    def _archive_and_read(self, calls: list[Call]) -> list[LogRow]:
+        """Make the bodies durable, each exchange once, and rows that name them."""
+        if not calls:
             return []
+        exchanges = list({call.exchange.id: call.exchange for call in calls}.values())
         told = [read_attribution(exchange.request_headers) for exchange in exchanges]
         kept = [without_omitted(*pair) for pair in zip(exchanges, told, strict=True)]
         refs = self._bodies.put_many(
             [(exchange.request_id, encode_exchanges([exchange])) for exchange in kept]
         )
-        return [self._row(*triple) for triple in zip(exchanges, told, refs, strict=True)]
+        archived = {
+            exchange.id: pair for exchange, pair in zip(exchanges, zip(told, refs, strict=True), strict=True)
+        }
+        return [self._row(call.call, *archived[call.exchange.id]) for call in calls]
 
     def _row(self, exchange: Exchange, told: Attribution, body_ref: str) -> LogRow:
         read = interpret(exchange, self._prices, model_override=told.model_override)
@@ -120,9 +130,25 @@ def batch_token(rows: Sequence[LogRow]) -> str:
     return hashlib.blake2b(b"".join(ids), digest_size=16).hexdigest()
 
 
+def _answer(
+    exchanges: Sequence[Exchange], fresh: list[Call], stored: list[LogRow], rejected: list[Rejected]
+) -> IngestAnswer:
+    """What became of the exchanges, as senders know nothing of the calls within one."""
+    carriers = {call.call.request_id: call.exchange.request_id for call in fresh}
+    refused = {carriers.get(one.id, one.id): one.reason for one in reversed(rejected)}
+    new = {carriers[row.request.id] for row in stored} - refused.keys()
+    return IngestAnswer(
+        stored=len(new),
+        duplicates=len(exchanges) - len(new) - len(refused),
+        rejected=[Rejected(id, reason) for id, reason in reversed(refused.items())],
+    )
+
+
 def _is_timely(exchange: Exchange, rejected: list[Rejected]) -> bool:
     try:
         started_at(exchange)
+        for at_us, _ in exchange.request_chunks + exchange.response_chunks if exchange.is_websocket else ():
+            check_offset(at_us)
     except UsageError as error:
         rejected.append(Rejected(exchange.request_id, error.message))
         return False

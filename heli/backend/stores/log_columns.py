@@ -43,6 +43,12 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     scores: dict[str, int] = {}
     prompt_id: str = ""
     prompt_version: str = ""
+    tool_uses: str = ""
+    """JSON of the tools that the reply calls, and of the results that the request brought."""
+    thread_keys: list[int] = []
+    """Keys by which later calls are known to go on from this one."""
+    thread_follows: list[int] = []
+    """Keys of the calls that this one may go on from."""
 
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -218,12 +224,23 @@ HELI_COLUMNS: Sequence[Column] = (
     ("body_ref", "String", lambda row, r, u: r.body_ref),
     ("interpret_error", "String", lambda row, r, u: r.interpret_error),
     ("bodies_omitted", WORD, lambda row, r, u: r.bodies_omitted),
+    ("session_source", WORD, lambda row, r, u: r.session_source),
+    ("agent_program", WORD, lambda row, r, u: r.agent_program),
+    ("agent_session_id", "String", lambda row, r, u: r.agent_session_id),
+    ("agent_id", "String", lambda row, r, u: r.agent_id),
+    ("parent_agent_id", "String", lambda row, r, u: r.parent_agent_id),
+    ("agent_name", WORD, lambda row, r, u: r.agent_name),
+    ("trace_id", "String", lambda row, r, u: r.trace_id),
+    ("span_id", "String", lambda row, r, u: r.span_id),
+    ("tool_uses", "String", lambda row, r, u: row.tool_uses),
+    ("thread_keys", "Array(UInt64)", lambda row, r, u: row.thread_keys),
+    ("thread_follows", "Array(UInt64)", lambda row, r, u: row.thread_follows),
 )
 
 COLUMNS: Sequence[Column] = (*HELICONE_COLUMNS, *HELI_COLUMNS)
 COLUMN_TYPES: Mapping[str, str] = {name: type_name for name, type_name, _ in COLUMNS}
 
-_BULKY = {"request_text", "response_text"}
+_BULKY = {"request_text", "response_text", "tool_uses", "thread_keys", "thread_follows"}
 REQUEST_COLUMNS: Sequence[str] = (
     "request_id",
     "organization_id",
@@ -309,6 +326,14 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         body_ref=row["body_ref"],
         interpret_error=row["interpret_error"],
         bodies_omitted=row["bodies_omitted"],
+        session_source=row["session_source"],
+        agent_program=row["agent_program"],
+        agent_session_id=row["agent_session_id"],
+        agent_id=row["agent_id"],
+        parent_agent_id=row["parent_agent_id"],
+        agent_name=row["agent_name"],
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The raw bytes of one direction of a WebSocket, cut into messages (RFC 6455). Never raises; memory is bounded.
+"""The raw bytes of one direction of a WebSocket, cut into messages (RFC 6455). Never raises, within bounds.
 
 A message that is too long keeps its beginning only; where the bytes are no frames any more, or unpack to more
 than anybody sends, reading ends and says why. A frame that was cut off at the end is no trouble.
@@ -77,8 +77,8 @@ class FrameReader:
                 if message := self._take(frame, at_us):
                     found.append(message)
         except (ParseFailed, AssertionError, ValueError) as error:
-            self.trouble = (
-                f"a frame of the {self._side} is damaged near byte {self._fed:,}: {error}".rstrip(": ")
+            self.trouble = f"a frame of the {self._side} is damaged near byte {self._fed:,}: {error}".rstrip(
+                ": "
             )
 
     def _take(self, frame: Frame, at_us: int | None) -> Message | None:

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692), as wsproto's frame decoder wants an extension, for frames that were captured.
+"""permessage-deflate (RFC 7692), as an extension of wsproto's frame decoder, for captured frames.
 
 wsproto's own extension forgets that a message is compressed when a control frame comes between its
 fragments, which the protocol allows, and sets no bound to what it inflates.
@@ -84,7 +84,7 @@ class Inflating(Extension):
         return rest
 
     def _inflate(self, data: bytes) -> bytes | CloseReason:
-        """All that `data` unpacks to: at most a thousand times as much, and the reader feeds little at once."""
+        """All that `data` unpacks to: at most a thousand times as much. The reader feeds little at once."""
         if self._inflater is None or self._inflater.eof:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from heli.providers.json_values import Json, Unreadable, as_count, as_dict, as_text, decode_json, encode_json
+from heli.providers.json_values import Json, as_count, as_dict, as_text, decode_json, encode_json
 from heli.providers.sockets.dialogue import Dialogue, audio_bytes, newest
 from heli.providers.sockets.frames import FrameReader, Message, read_messages
 from heli.providers.sockets.inflating import Negotiated
@@ -22,10 +22,15 @@ MAX_TURNS = 2000
 MAX_TURN_BYTES = 16 * 1024 * 1024
 """Of the events of one response; what comes later is left out, but for its end."""
 
-_ENDS = frozenset(
-    f"response.{end}" for end in ("completed", "incomplete", "failed", "done", "cancelled")
-) | {"error"}
-_STATUSES = {"server_error": 500, "rate_limit_error": 429, "authentication_error": 401, "permission_error": 403}
+_ENDS = frozenset(f"response.{end}" for end in ("completed", "incomplete", "failed", "done", "cancelled")) | {
+    "error"
+}
+_STATUSES = {
+    "server_error": 500,
+    "rate_limit_error": 429,
+    "authentication_error": 401,
+    "permission_error": 403,
+}
 _BUSY = "conversation_already_has_active_response"
 
 
@@ -44,8 +49,8 @@ def messages_of(exchange: Exchange, troubles: list[str]) -> Iterator[Sided]:
     asked = read_messages(client, exchange.request_body, exchange.request_chunks)
     told = read_messages(server, exchange.response_body, exchange.response_chunks)
     streams = (
-        (Sided(True, message) for message in asked),  # noqa: FBT003 - which side is all that it says
-        (Sided(False, message) for message in told),  # noqa: FBT003
+        (Sided(True, message) for message in asked),
+        (Sided(False, message) for message in told),
     )
     # Of two at the same time the caller's comes first.
     yield from heapq.merge(*streams, key=lambda sided: sided.message.at_us or 0)
@@ -146,7 +151,7 @@ class TurnSplitter:
         if message.kind != "text":
             return
         value = decode_json(message.data)
-        if isinstance(value, Unreadable) or not isinstance(value, dict):
+        if not isinstance(value, dict):
             return
         kind = as_text(value.get("type"))
         if sided.is_client:
@@ -202,9 +207,7 @@ class TurnSplitter:
         if turn is None or turn.asked.get("conversation") != "none":
             self._dialogue.server_said(kind, event)
 
-    def _created(
-        self, stream: str, response_id: str, response: dict[str, Json], message: Message
-    ) -> _Turn:
+    def _created(self, stream: str, response_id: str, response: dict[str, Json], message: Message) -> _Turn:
         turn = self._asked_for(stream, response)
         if turn is None:
             at_us = message.at_us if self._heard_us is None else self._heard_us
