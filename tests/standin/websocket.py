@@ -23,11 +23,13 @@ def accept_key(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()
 
 
-def frame(opcode: int, payload: bytes, *, is_final: bool = True, mask: bytes = b"") -> bytes:
-    """One frame; with `mask` (four bytes) as a client sends it."""
+def frame(
+    opcode: int, payload: bytes, *, is_final: bool = True, mask: bytes = b"", is_compressed: bool = False
+) -> bytes:
+    """One frame; with `mask` (four bytes) as a client sends it. `is_compressed` only sets the bit."""
     size = len(payload)
     masked = 0x80 if mask else 0
-    head = bytes([(0x80 if is_final else 0) | opcode])
+    head = bytes([(0x80 if is_final else 0) | (0x40 if is_compressed else 0) | opcode])
     if size < 126:
         head += bytes([masked | size])
     elif size < 1 << 16:

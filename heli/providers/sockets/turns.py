@@ -90,7 +90,8 @@ class _Turn:
     def body(self) -> bytes:
         return b"".join(self._events)
 
-    def add(self, kind: str, event: dict[str, Json], message: Message) -> None:
+    def add(self, kind: str, event: dict[str, Json], message: Message) -> bool:
+        """Take an event; whether it is the last one."""
         self.response_bytes += message.wire_bytes
         if kind.endswith("audio.delta"):
             size = audio_bytes(event.get("delta"))
@@ -107,6 +108,7 @@ class _Turn:
         if kind in _ENDS:
             self.is_ended, self.ended_us = True, message.at_us
             self.status = _refusal_status(event) if self.is_refused else None
+        return self.is_ended
 
     def request_body(self) -> bytes:
         body = dict(self.asked)
@@ -196,8 +198,7 @@ class TurnSplitter:
                 turn = self._refused(stream, event)
         if turn is None or turn.is_ended:
             return
-        turn.add(kind, event, message)
-        if turn.is_ended:
+        if turn.add(kind, event, message):
             self._forget(turn, response_id)
 
     def _listen(self, kind: str, event: dict[str, Json], message: Message) -> None:
