@@ -78,11 +78,12 @@ class RequestLog:
 
     def write_again(self, changes: Mapping[str, str], condition: str, parameters: Mapping[str, Any]) -> None:
         """Replace text columns of the rows that meet a condition, durably. Doing it twice changes nothing."""
+        # The rows are chosen in a query of their own, as a condition would mean the new values otherwise.
         replaced = ", ".join(f"{{new_{name}:String}} AS {name}" for name in changes)
         same = " AND ".join(f"{name} = {{new_{name}:String}}" for name in changes)
         self._server.command(
             f"INSERT INTO {TABLE} SELECT * REPLACE ({replaced}, updated_at + toIntervalMillisecond(1)"  # noqa: S608
-            f" AS updated_at) FROM {TABLE} WHERE ({condition}) AND NOT ({same})",
+            f" AS updated_at) FROM (SELECT * FROM {TABLE} WHERE ({condition}) AND NOT ({same}))",
             {**READ_SETTINGS, "insert_deduplicate": 0},
             {**parameters, **{f"new_{name}": value for name, value in changes.items()}},
         )

@@ -357,8 +357,8 @@ def test_no_capture_makes_it_raise(seed: int, path: str) -> None:
     luck = random.Random(seed)
     capture = Capture(path, deflate=luck.random() < 0.5)
     kinds = [
-        "response.create", "response.created", "response.completed", "response.done", "error", "session.update",
-        "conversation.item.added", "conversation.item.create", "input_audio_buffer.append",
+        "response.create", "response.created", "response.completed", "response.done", "error",
+        "session.update", "conversation.item.added", "conversation.item.create", "input_audio_buffer.append",
         "response.output_item.done", "response.output_text.delta", "input_audio_buffer.committed",
     ]  # fmt: skip
     junk: list[Any] = [
