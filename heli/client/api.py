@@ -49,6 +49,7 @@ class Client:
         limit: int | None = None,
         cursor: str | None = None,
         order: str = "newest",
+        side_calls: bool = True,
     ) -> RequestPage:
         """One page of requests that match, `order` being `newest` or `oldest` first."""
         return self._get(
@@ -60,6 +61,7 @@ class Client:
             limit=limit,
             cursor=cursor,
             order=order,
+            side_calls=None if side_calls else "false",
         )
 
     def every_request(
@@ -70,12 +72,21 @@ class Client:
         until: datetime.datetime | None = None,
         limit: int | None = None,
         order: str = "newest",
+        side_calls: bool = True,
     ) -> Iterator[Request]:
         """All requests that match, or the first `limit` of them, fetched page by page."""
         cursor, left = None, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self.requests(filter, since=since, until=until, limit=size, cursor=cursor, order=order)
+            page = self.requests(
+                filter,
+                since=since,
+                until=until,
+                limit=size,
+                cursor=cursor,
+                order=order,
+                side_calls=side_calls,
+            )
             yield from page.requests
             left = None if left is None else left - len(page.requests)
             cursor = page.next_cursor
@@ -119,7 +130,7 @@ class Client:
         rows = [_cost_row(raw, answer.by) for raw in answer.rows]
         return CostReport(by=answer.by, rows=rows, total=answer.total)
 
-    def stream_live(self, filter: str, silence_s: float) -> Iterator[str]:
+    def stream_live(self, filter: str, silence_s: float, side_calls: bool = True) -> Iterator[str]:
         """The lines of the live feed, once it is connected, which an empty first line tells."""
         timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
         with (
@@ -127,7 +138,7 @@ class Client:
             self._http.stream(
                 "GET",
                 "/v1/live",
-                params=_given(filter=filter),
+                params=_given(filter=filter, side_calls=None if side_calls else "false"),
                 timeout=timeout,
                 headers={"Accept": "text/event-stream"},
             ) as response,

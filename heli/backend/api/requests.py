@@ -24,6 +24,9 @@ Since = Annotated[
     str, Query(description="only calls from then on: `2h`, `7d`, `2026-07-27`, RFC 3339", max_length=100)
 ]
 Until = Annotated[str, Query(description="only calls before then", max_length=100)]
+SideCalls = Annotated[
+    bool, Query(description="also calls that run no model and cost nothing, such as lists of models")
+]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before", max_length=100)]
 
@@ -37,9 +40,10 @@ def list_all(
     limit: Limit = 50,
     cursor: Cursor = "",
     order: Order = "newest",
+    side_calls: SideCalls = True,
 ) -> Response:
     """Requests that the filter lets through, page by page."""
-    scope = here.scope(make_node(filter, since, until))
+    scope = here.scope(make_node(filter, since, until, side_calls=side_calls))
     return Json(list_requests(here.log, scope, limit, cursor, order))
 
 
