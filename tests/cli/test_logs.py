@@ -184,6 +184,7 @@ def test_the_filter_and_times_go_to_the_backend(heli, backend):
         "until": "2026-11-23T11:00:00Z",
         "limit": "3",
         "order": "newest",
+        "side_calls": "false",
     }
 
 

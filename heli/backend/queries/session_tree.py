@@ -43,6 +43,7 @@ def load_session(log: RequestLog, scope: Scope, session_id: str) -> Session:
     if not rows:
         raise NotFoundError(f"there is no session {session_id[:80]!r}", "see `heli costs --by session`")
     told = [_Told(request_from_row(row), _uses(row)) for row in rows]
+    told.sort(key=lambda each: each.request.created_at)  # the log sorts by milliseconds
     return build_session(session_id, told, is_cut=len(keys) > MAX_CALLS)
 
 
