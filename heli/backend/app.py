@@ -111,7 +111,8 @@ def make_app(parts: Parts) -> FastAPI:
     for part in (requests, sessions, costs, live, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
-    limits = {ingest.INGEST_PATH: parts.door.max_bytes, ingest.LIVE_PATH: parts.door.max_bytes}
+    paths = (ingest.INGEST_PATH, ingest.OPEN_PATH, ingest.LIVE_PATH)
+    limits = dict.fromkeys(paths, parts.door.max_bytes)
     app.add_middleware(Guard, max_body_bytes=MAX_BODY_BYTES, limits=limits)
     app.add_middleware(Timed, metrics=parts.metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

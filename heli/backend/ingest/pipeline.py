@@ -21,6 +21,7 @@ from heli.backend.stores.bodies import BodyStore
 from heli.backend.stores.errors import StoreError
 from heli.backend.stores.request_log import LogRow, RequestLog
 from heli.providers import PriceBook, calls_of, interpret
+from heli.providers.sockets.turn import SocketTurn
 from heli.schema.errors import UnreachableError, UsageError
 from heli.schema.exchange import Exchange, encode_exchanges
 from heli.schema.request import LOCAL_ORGANISATION, Request
@@ -68,12 +69,17 @@ class Pipeline:
         self._prices = prices
         self._organisation = organisation
 
-    def take(self, exchanges: Sequence[Exchange]) -> Ingested:
-        """Store what is new. Raises `UnreachableError` when a store is down: then send all of it again."""
+    def take(self, exchanges: Sequence[Exchange], *, are_open: bool = False) -> Ingested:
+        """Store what is new; of exchanges that go on (`are_open`), the responses that have ended.
+
+        Raises `UnreachableError` when a store is down: then send all of it again.
+        """
         rejected: list[Rejected] = []
         once = {exchange.id: exchange for exchange in reversed(exchanges)}
         timely = [exchange for exchange in reversed(once.values()) if _is_timely(exchange, rejected)]
         calls = [Call(exchange, call) for exchange in timely for call in calls_of(exchange)]
+        if are_open:  # each is archived by itself: the connection will be, once, when it has ended
+            calls = [Call(call, call) for _, call in calls if isinstance(call, SocketTurn) and call.has_ended]
         fresh = self._fresh(calls)
         rows = link(self._log, self._organisation, self._archive_and_read(fresh))
         stored = self._insert(rows, rejected)

@@ -10,9 +10,10 @@ from heli.backend.stores.bodies import BodyStore
 from heli.providers import find_call, rebuild_reply
 from heli.providers.encoding import decode_body
 from heli.providers.sockets.frames import Message
+from heli.providers.sockets.turn import SocketTurn, decode_archived
 from heli.providers.sockets.turns import messages_of
 from heli.schema.errors import NotFoundError
-from heli.schema.exchange import ChunkTimes, Exchange, Headers, decode_exchanges
+from heli.schema.exchange import ChunkTimes, Exchange, Headers
 from heli.schema.request import Request
 
 MOST_MESSAGES = 10_000
@@ -78,8 +79,7 @@ def load_exchange(bodies: BodyStore, request: Request) -> Exchange:
         raise NotFoundError(
             f"nothing was archived of {request.id}", f"bodies omitted: {request.bodies_omitted or 'all'}"
         )
-    (exchange,) = decode_exchanges(bodies.get(request.body_ref))
-    return exchange
+    return decode_archived(bodies.get(request.body_ref))
 
 
 def view_exchange(request: Request, carrier: Exchange) -> ExchangeView:
@@ -101,26 +101,36 @@ def view_exchange(request: Request, carrier: Exchange) -> ExchangeView:
         request_body=request_body,
         request_body_base64=request_base64,
         request_json=json_or_none(sent),
-        request_body_truncated=len(carrier.request_body) < carrier.request_body_bytes,
+        request_body_truncated=_is_cut(carrier, carrier.request_body, carrier.request_body_bytes),
         response_status=exchange.response_status,
         upstream_status=exchange.upstream_status,
         response_headers=_readable(exchange.response_headers),
         response_body=response_body,
         response_body_base64=response_base64,
         response_json=reply_json(exchange, came),
-        response_body_truncated=len(carrier.response_body) < carrier.response_body_bytes,
+        response_body_truncated=_is_cut(carrier, carrier.response_body, carrier.response_body_bytes),
         request_chunks=exchange.request_chunks,
         chunks=exchange.response_chunks,
         request_end_us=exchange.request_end_us,
         first_byte_us=exchange.first_byte_us,
         end_us=exchange.end_us,
         is_websocket=exchange.is_websocket,
-        messages=_messages(carrier, exchange) if carrier.is_websocket else None,
+        messages=_messages(carrier, exchange),
     )
 
 
-def _messages(carrier: Exchange, call: Exchange) -> list[MessageView]:
-    """Those of the time of one call, at most `MOST_MESSAGES`; all, where they tell no times."""
+def _is_cut(carrier: Exchange, kept: bytes, wire_bytes: int) -> bool:
+    """The body of a turn is made of its messages, whatever they took on the wire."""
+    return len(kept) < wire_bytes and not isinstance(carrier, SocketTurn)
+
+
+def _messages(carrier: Exchange, call: Exchange) -> list[MessageView] | None:
+    """Those of the time of one call, at most `MOST_MESSAGES`; all, where they tell no times.
+
+    `None` where there are no frames: for other calls, and for a response archived without its connection.
+    """
+    if not carrier.is_websocket or isinstance(carrier, SocketTurn):
+        return None
     begin = (call.started_ns - carrier.started_ns) // 1000
     end = None if call.end_us is None else begin + call.end_us
     found: list[MessageView] = []

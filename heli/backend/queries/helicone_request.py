@@ -14,8 +14,8 @@ from heli.backend.queries.money import plain
 from heli.backend.stores.bodies import BodyStore
 from heli.providers import find_call
 from heli.providers.encoding import decode_body
+from heli.providers.sockets.turn import decode_archived
 from heli.schema.errors import HeliError
-from heli.schema.exchange import decode_exchanges
 
 MAX_INLINE_BYTES = 64 * 1024 * 1024
 """Bodies in one answer; what comes after is named, not shown."""
@@ -97,7 +97,7 @@ class BodyReader:
 
     def _archived(self, row: Mapping[str, Any], request: Any, response: Any) -> tuple[Any, Any]:
         try:
-            (carrier,) = decode_exchanges(self._store.get(row["body_ref"]))
+            carrier = decode_archived(self._store.get(row["body_ref"]))
         except HeliError as error:
             return request, response or _message(error.message)
         exchange = find_call(carrier, row["request_id"].bytes)

@@ -265,7 +265,8 @@ class TurnSplitter:
 
 def calls_of(exchange: Exchange) -> Sequence[Exchange]:
     """The calls that an exchange stands for: itself, or the turns of its WebSocket. Never raises."""
-    return split_socket(exchange) if exchange.is_websocket else (exchange,)
+    is_whole = not exchange.is_websocket or isinstance(exchange, SocketTurn)
+    return (exchange,) if is_whole else split_socket(exchange)
 
 
 def find_call(exchange: Exchange, call_id: bytes) -> Exchange:
@@ -316,7 +317,7 @@ def _losses(exchange: Exchange, splitter: TurnSplitter) -> list[str]:
 def _whole(exchange: Exchange, protocol: str, trouble: str) -> SocketTurn:
     """The connection as one row."""
     known = {name: getattr(exchange, name) for name in Exchange.__struct_fields__}
-    return SocketTurn(**known, protocol=protocol, trouble=trouble)
+    return SocketTurn(**known, protocol=protocol, trouble=trouble, has_ended=False)
 
 
 def _as_exchange(exchange: Exchange, splitter: TurnSplitter, number: int) -> SocketTurn:
@@ -343,7 +344,7 @@ def _as_exchange(exchange: Exchange, splitter: TurnSplitter, number: int) -> Soc
         "end_us": None if ended_us is None else max(0, ended_us - start_us),
     }
     protocol = "warm_up" if turn.is_warm_up else "realtime" if splitter.is_realtime else "responses"
-    return SocketTurn(**known, protocol=protocol, audio_bytes=turn.audio_bytes)
+    return SocketTurn(**known, protocol=protocol, audio_bytes=turn.audio_bytes, has_ended=turn.is_ended)
 
 
 def _outcome(exchange: Exchange, splitter: TurnSplitter, turn: _Turn) -> tuple[Outcome, str | None]:

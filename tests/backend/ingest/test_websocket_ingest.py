@@ -8,15 +8,16 @@ import pytest
 
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.queries.costs import spend_report
+from heli.backend.queries.exchange_view import load_exchange, view_exchange
 from heli.backend.queries.request_list import list_requests
 from heli.backend.queries.scope import Scope, scope_of
 from heli.backend.stores.errors import StoreError
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import LogRow, RequestLog
-from heli.providers import PriceBook, interpret
+from heli.providers import PriceBook, find_call, interpret, read_conversation
 from heli.providers.sockets.turns import calls_of
 from heli.schema.errors import UnreachableError
-from heli.schema.exchange import Exchange, decode_exchanges
+from heli.schema.exchange import Exchange, Outcome, decode_exchanges
 from heli.schema.usage import CostState
 from tests.backend.backend_builders import an_exchange
 from tests.providers.sockets.sockets import Capture, usage
@@ -93,6 +94,50 @@ def test_each_response_is_stored_once_however_often_it_is_sent(
     spent = sum(interpret(call, prices).cost.total_usd or 0 for call in [*calls_of(socket), plain])
     total = spend_report(log, scope, []).total
     assert (total.requests, total.cost_usd, total.unknown_cost_requests) == (4, spent, 0)
+
+
+def test_responses_are_stored_while_their_connection_goes_on(
+    pipeline: Pipeline, log: RequestLog, bodies: PackedBodyStore, scope: Scope, prices: PriceBook
+) -> None:
+    whole = a_socket(4)
+    known = {name: getattr(whole, name) for name in Exchange.__struct_fields__}
+    so_far = [(at_us, size) for at_us, size in whole.response_chunks if at_us < 320_000]
+    asked = [(at_us, size) for at_us, size in whole.request_chunks if at_us < 320_000]
+    going_on = Exchange(
+        **known
+        | {
+            "outcome": Outcome.INTERRUPTED,
+            "end_us": None,
+            "request_body": whole.request_body[: sum(size for _, size in asked)],
+            "request_chunks": asked,
+            "response_body": whole.response_body[: sum(size for _, size in so_far)],
+            "response_chunks": so_far,
+        }
+    )
+
+    for _ in range(2):
+        pipeline.take([going_on], are_open=True)
+    early = list_requests(log, scope, order="oldest").requests
+    pipeline.take([whole])
+
+    assert [request.request_preview for request in early] == ["hello", "question 1", "question 2"]
+    requests = list_requests(log, scope, order="oldest").requests
+    assert requests[:3] == early
+    assert [request.id for request in requests] == [call.request_id for call in calls_of(whole)]
+    assert all(request.outcome is Outcome.COMPLETE for request in requests)
+    total = spend_report(log, scope, []).total
+    assert total.cost_usd == sum(interpret(call, prices).cost.total_usd or 0 for call in calls_of(whole))
+    for request in requests:
+        (said,) = read_conversation(find_call(load_exchange(bodies, request), request.id.bytes)).messages
+        assert said.parts[0].text == request.request_preview
+        shown = view_exchange(request, load_exchange(bodies, request))
+        assert b'"model":"gpt-5"' in bytes(shown.request_json)
+        assert not shown.response_body_truncated
+
+
+def test_of_a_call_that_goes_on_nothing_is_stored(pipeline: Pipeline, log: RequestLog, scope: Scope) -> None:
+    taken = pipeline.take([an_exchange(outcome=Outcome.INTERRUPTED, end_us=None)], are_open=True)
+    assert (taken.answer.stored, list_requests(log, scope).requests) == (0, [])
 
 
 def test_a_warm_up_is_logged_and_is_no_spend(pipeline: Pipeline, log: RequestLog, scope: Scope) -> None:

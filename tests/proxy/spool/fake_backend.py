@@ -21,6 +21,8 @@ class FakeBackend:
         self.sent: Counter[bytes] = Counter()
         self.batches: list[tuple[str, list[bytes]]] = []
         self.live: list[Record] = []
+        self.open: list[Exchange] = []
+        """WebSockets as they were told of while they went on."""
         self.tokens: list[str] = []
         self.changed = threading.Condition()
         self.refuse: Callable[[list[Exchange]], tuple[int, str] | None] = lambda _exchanges: None
@@ -76,6 +78,8 @@ class FakeBackend:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         if request.path == "/v1/ingest/live":
             return self._take_live(request, body)
+        if request.path == "/v1/ingest/open":
+            return self._take_open(request, body)
         assert request.headers["Content-Type"] == "application/x-heli-exchanges"
         assert request.headers["Content-Encoding"] == "zstd"
         exchanges = decode_exchanges(zstandard.decompress(body))
@@ -105,6 +109,12 @@ class FakeBackend:
                 self.stored[exchange.id] = exchange
         stored = len(exchanges) - duplicates - len(rejected)
         return {"stored": stored, "duplicates": duplicates, "rejected": rejected}
+
+    def _take_open(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        with self.changed:
+            self.open += decode_exchanges(zstandard.decompress(body))
+            self.changed.notify_all()
+        _reply(request, 200, b'{"stored": 0, "duplicates": 0, "rejected": []}')
 
     def _take_live(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         import msgspec
