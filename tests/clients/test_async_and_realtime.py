@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from heli.schema.exchange import Outcome
+from heli.schema.request import Request
 from heli.schema.usage import CostState
 from tests.clients.running_heli import RunningHeli
 from tests.standin import StandIn
@@ -89,6 +90,38 @@ async def _respond(
     return told
 
 
+async def _ask(socket: ClientConnection, question: str) -> None:
+    await socket.send(json.dumps({"type": "response.create", "model": "gpt-5", "input": question}))
+    while json.loads(await socket.recv())["type"] != "response.completed":
+        pass
+
+
+async def _ask_and_look(heli: RunningHeli, url: str, headers: dict[str, str], request_id: str) -> Request:
+    """What the log tells of a first response while its connection is open; then there is a second one."""
+    async with connect(url, additional_headers=headers) as socket:
+        await _ask(socket, "early")
+        row = await asyncio.to_thread(heli.logged, request_id, 40)
+        await _ask(socket, "late")
+        return row
+
+
+def test_a_response_is_logged_while_its_connection_is_open(heli: RunningHeli) -> None:
+    session, request_id = str(uuid.uuid4()), str(uuid.uuid4())
+    headers = {
+        "x-standin": json.dumps({"deflate": "takeover", "interval_ms": 3}),
+        "Helicone-Session-Id": session,
+        "Helicone-Request-Id": request_id,
+    }
+    url = f"{heli.openai}/v1/responses".replace("http", "ws")
+
+    early = asyncio.run(_ask_and_look(heli, url, headers, request_id))
+
+    assert (early.request_preview, early.outcome) == ("early", Outcome.COMPLETE)
+    rows = heli.logged_in(f"session:{session}", 2)
+    assert [row.request_preview for row in rows] == ["early", "late"]
+    assert rows[0] == early
+
+
 @pytest.mark.parametrize("deflate", ["", "takeover", "fresh"])
 def test_each_response_on_a_websocket_is_a_request_with_its_own_usage_and_cost(
     heli: RunningHeli, standin: StandIn, deflate: str
@@ -109,8 +142,7 @@ def test_each_response_on_a_websocket_is_a_request_with_its_own_usage_and_cost(
     told = asyncio.run(_respond(through, headers | {"Helicone-Request-Id": request_id}, questions))
 
     assert told == expected
-    heli.logged(request_id)
-    rows = heli.client.requests(f"session:{session}", order="oldest").requests
+    rows = heli.logged_in(f"session:{session}", 4)
     assert [row.operation for row in rows] == ["warm_up", "response", "response", "response"]
     assert [row.request_preview for row in rows[1:]] == questions
     assert [row.response_preview for row in rows[1:]] == [f"You said: {text}" for text in questions]
