@@ -117,13 +117,22 @@ def _session(row: Row) -> Cell:
 
 
 def session_title(name: str, session_id: str, path: str) -> str:
-    """`fix-login/tests`: the session's name, else its id, a UUID by its beginning; and the place in it."""
-    told = name or (session_id[:8] if _UUID.fullmatch(session_id) else session_id)
+    """`fix-login/tests`: the session's name, else its id; and the place in it."""
+    told = name or _short_session(session_id)
     place = path.strip("/")
     return f"{told}/{place}" if place and told else told or place
 
 
+def _short_session(session_id: str) -> str:
+    """A UUID by its beginning; a thread, `thread-7f3a91`, by the first call of it."""
+    if _UUID.fullmatch(session_id):
+        return session_id[:8]
+    thread = _THREAD.fullmatch(session_id)
+    return f"thread-{thread[1]}" if thread else session_id
+
+
 SESSION_WIDTH = 24
+_THREAD = re.compile(r"thread-[0-9a-f]{12}-([0-9a-f]{6})")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 

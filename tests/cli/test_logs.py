@@ -323,3 +323,9 @@ def test_a_call_that_was_cut_says_so(heli, backend):
 
     assert "  -    gpt-4o-mini" in line
     assert line.endswith("upstream_error: refused")
+
+
+def test_all_asks_for_side_calls_as_well(heli, backend):
+    heli("logs", "--all")
+    ((_, query),) = backend.asked
+    assert "side_calls" not in query

@@ -177,6 +177,9 @@ def test_housekeeping_is_stored_and_not_counted(backend: RunningBackend) -> None
     assert backend.get(f"/v1/sessions/{session}")["total"]["requests"] == 1
     assert backend.get("/v1/costs")["total"]["requests"] == 1
     assert len(backend.get("/v1/requests")["requests"]) == 3
+    assert len(backend.get("/v1/requests", side_calls="false")["requests"]) == 1
+    asked_for = backend.get("/v1/requests", side_calls="false", filter="operation:other")
+    assert len(asked_for["requests"]) == 2
     assert backend.get(f"/v1/requests/{head.request_id}")["operation"] == "other"
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,29 @@ def test_a_conversation_is_one_session_in_whatever_order_it_comes(
     expected = f"thread-{millis:012x}-{turns[0].request_id.hex[:6]}"
     assert found == {turn.request_id: expected for turn in turns}
     assert count_requests(log, scope) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_conversations_in_random_order_and_batches_are_found_again(
+    make_pipeline: MakePipeline, log: RequestLog, scope: Scope, seed: int
+) -> None:
+    luck = random.Random(seed)
+    talks = [a_conversation(luck.randint(2, 6), f"topic {n}", at_s=luck.random() * 60) for n in range(6)]
+    turns = luck.sample(everything := list(itertools.chain(*talks)), len(everything))
+    while turns:
+        size = luck.randint(1, 5)
+        batch, turns = turns[:size], turns[size:]
+        make_pipeline().take(batch)
+        if luck.random() < 0.3:
+            make_pipeline().take(batch)
+
+    found = sessions(log, scope)
+
+    for talk in talks:
+        first = talk[0]
+        expected = f"thread-{first.started_ns // 10**6:012x}-{first.request_id.hex[:6]}"
+        assert {found[turn.request_id] for turn in talk} == {expected}
+    assert len(found) == len(everything)
 
 
 def test_the_same_again_changes_nothing(make_pipeline: MakePipeline, log: RequestLog, scope: Scope) -> None:
