@@ -16,6 +16,7 @@ from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
+from heli.providers.sockets.turn import SocketTurn
 from heli.providers.threads import NO_THREAD, Thread, thread_of
 from heli.providers.token_estimate import estimate_input, estimate_output
 from heli.providers.tool_uses import ToolUses, tool_uses
@@ -96,6 +97,7 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     request_model, response_model, path_model = map(word, (asked.model, answer.model, reading.path_model))
     service_tier = word(answer.service_tier or reading.headers.service_tier)
     marks = read_agent(exchange.request_headers, reading.request)
+    connection = exchange.connection if isinstance(exchange, SocketTurn) else ""
     previous_id = as_text(field(reading.request, "previous_response_id"))
     models = [word(model_override), response_model, request_model, path_model]
     if reading.provider == "BEDROCK":
@@ -126,7 +128,7 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         response_body=reading.response_body,
         body_user=word(asked.user),
         agent=marks,
-        thread=thread_of(conversation, marks, answer.reply_id, previous_id),
+        thread=thread_of(conversation, marks, answer.reply_id, previous_id, connection),
         tools=tool_uses(conversation),
         interpret_error="; ".join(reading.troubles),
     )

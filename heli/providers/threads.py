@@ -32,11 +32,18 @@ class Thread(msgspec.Struct, frozen=True, gc=False):
 NO_THREAD = Thread()
 
 
-def thread_of(conversation: Conversation, marks: AgentMarks, reply_id: str, previous_id: str) -> Thread:
-    """`reply_id` and `previous_id` are the provider's ids, of this reply and of the one that is continued."""
+def thread_of(
+    conversation: Conversation, marks: AgentMarks, reply_id: str, previous_id: str, connection: str = ""
+) -> Thread:
+    """`reply_id` and `previous_id` are the provider's ids, of this reply and of the one that is continued;
+    `connection` is the WebSocket's that carried the call, if one did."""
     shared = [
         _word_key(kind, value)
-        for kind, value in (("cache", marks.cache_key), ("trace", marks.trace_id))
+        for kind, value in (
+            ("socket", connection),
+            ("cache", marks.cache_key),
+            ("trace", marks.trace_id),
+        )
         if value
     ]
     keys = [_word_key("reply", reply_id), *shared] if reply_id else list(shared)

@@ -22,6 +22,8 @@ class SocketTurn(Exchange, array_like=True, frozen=True, kw_only=True, gc=False)
     """What could not be read of the connection; told with its last turn."""
     audio_bytes: int = 0
     """Audio that the reply brought, which its body does not hold."""
+    connection: str = ""
+    """The id of the WebSocket that carried it, in hex."""
     has_ended: bool = True
     """The response came to its own end, before its connection did."""
 

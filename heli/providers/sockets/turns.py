@@ -344,7 +344,13 @@ def _as_exchange(exchange: Exchange, splitter: TurnSplitter, number: int) -> Soc
         "end_us": None if ended_us is None else max(0, ended_us - start_us),
     }
     protocol = "warm_up" if turn.is_warm_up else "realtime" if splitter.is_realtime else "responses"
-    return SocketTurn(**known, protocol=protocol, audio_bytes=turn.audio_bytes, has_ended=turn.is_ended)
+    return SocketTurn(
+        **known,
+        protocol=protocol,
+        audio_bytes=turn.audio_bytes,
+        has_ended=turn.is_ended,
+        connection=exchange.id.hex(),
+    )
 
 
 def _outcome(exchange: Exchange, splitter: TurnSplitter, turn: _Turn) -> tuple[Outcome, str | None]:

@@ -1,6 +1,7 @@
 """A WebSocket is archived once and stored as a request for each response, each exactly once."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -133,6 +134,39 @@ def test_responses_are_stored_while_their_connection_goes_on(
         shown = view_exchange(request, load_exchange(bodies, request))
         assert b'"model":"gpt-5"' in bytes(shown.request_json)
         assert not shown.response_body_truncated
+
+
+def test_what_one_connection_carries_is_one_session(
+    pipeline: Pipeline, log: RequestLog, scope: Scope
+) -> None:
+    pipeline.take([a_socket(2), a_socket(2)])
+    by_session = Counter(request.session_id for request in list_requests(log, scope).requests)
+    assert sorted(by_session.values()) == [3, 3]
+    assert "" not in by_session
+
+
+@pytest.mark.parametrize("side", ["Request", "Response"])
+def test_what_the_caller_wants_left_out_is_not_kept_of_a_socket(
+    pipeline: Pipeline, log: RequestLog, bodies: PackedBodyStore, scope: Scope, side: str
+) -> None:
+    socket = a_socket(1)
+    omit = (f"Helicone-Omit-{side}".encode(), b"true")
+    known = {name: getattr(socket, name) for name in Exchange.__struct_fields__}
+    headers = [*socket.request_headers, omit]
+
+    pipeline.take([Exchange(**known | {"request_headers": headers})])
+
+    requests = list_requests(log, scope, order="oldest").requests
+    assert [request.operation for request in requests] == ["warm_up", "response"]
+    assert requests[1].usage.total_input_tokens == 1000
+    archived = load_exchange(bodies, requests[1])
+    assert (archived.request_body == b"", archived.response_body == b"") == (
+        side == "Request",
+        side != "Request",
+    )
+    assert (requests[1].request_preview == "") == (side == "Request")
+    assert (requests[1].response_preview == "") == (side == "Response")
+    view_exchange(requests[1], archived)
 
 
 def test_of_a_call_that_goes_on_nothing_is_stored(pipeline: Pipeline, log: RequestLog, scope: Scope) -> None:
