@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from heli.providers.interpretation import Interpretation, interpret, read_conversation, rebuild_reply
     from heli.providers.peeking import Peek, peek
     from heli.providers.pricing.price_book import PriceBook
-    from heli.providers.sockets.turns import calls_of, find_call
+    from heli.providers.sockets.calls import calls_of, find_call
 
 __all__ = [
     "Interpretation",
@@ -31,9 +31,9 @@ _HOMES = {
     "Interpretation": "interpretation",
     "Peek": "peeking",
     "PriceBook": "pricing.price_book",
-    "calls_of": "sockets.turns",
+    "calls_of": "sockets.calls",
     "decode_body": "encoding",
-    "find_call": "sockets.turns",
+    "find_call": "sockets.calls",
     "interpret": "interpretation",
     "peek": "peeking",
     "read_conversation": "interpretation",

@@ -5,8 +5,8 @@ import msgspec
 from heli.providers.previews import one_line, request_preview, response_text
 from heli.providers.reading import read_exchange
 from heli.providers.recognition import recognise
+from heli.providers.sockets.calls import calls_of
 from heli.providers.sockets.turn import SocketTurn
-from heli.providers.sockets.turns import calls_of
 from heli.providers.token_estimate import estimate_output
 from heli.schema.exchange import Exchange
 

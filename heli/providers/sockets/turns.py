@@ -6,7 +6,7 @@ newest. Memory is bounded: messages are read one after the other, and at most `M
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import msgspec
@@ -15,12 +15,13 @@ from heli.providers.json_values import Json, as_count, as_dict, as_text, decode_
 from heli.providers.sockets.dialogue import Dialogue, audio_bytes, newest
 from heli.providers.sockets.frames import FrameReader, Message, read_messages
 from heli.providers.sockets.inflating import Negotiated
-from heli.providers.sockets.turn import SocketTurn, turn_id
-from heli.schema.exchange import ChunkTimes, Exchange, Outcome
+from heli.schema.exchange import ChunkTimes, Exchange
 
 MAX_TURNS = 2000
 MAX_TURN_BYTES = 16 * 1024 * 1024
 """Of the events of one response; what comes later is left out, but for its end."""
+MAX_KEPT_BYTES = 96 * 1024 * 1024
+"""The same of all responses together."""
 
 _ENDS = frozenset(f"response.{end}" for end in ("completed", "incomplete", "failed", "done", "cancelled")) | {
     "error"
@@ -59,7 +60,7 @@ def messages_of(exchange: Exchange, troubles: list[str]) -> Iterator[Sided]:
             troubles.append(reader.trouble)
 
 
-class _Turn:
+class Turn:
     """A response while its events are gathered."""
 
     def __init__(self, asked: dict[str, Json], stream: str, at_us: int | None, wire_bytes: int) -> None:
@@ -80,7 +81,8 @@ class _Turn:
         self.audio_bytes = 0
         self.chunks: ChunkTimes = []
         self._events: list[bytes] = []
-        self._size = 0
+        self.size = 0
+        """Of its events, in bytes."""
 
     @property
     def is_warm_up(self) -> bool:
@@ -90,19 +92,19 @@ class _Turn:
     def body(self) -> bytes:
         return b"".join(self._events)
 
-    def add(self, kind: str, event: dict[str, Json], message: Message) -> bool:
-        """Take an event; whether it is the last one."""
+    def add(self, kind: str, event: dict[str, Json], message: Message, room: int) -> bool:
+        """Take an event, if there is room; whether it is the last one."""
         self.response_bytes += message.wire_bytes
         if kind.endswith("audio.delta"):
             size = audio_bytes(event.get("delta"))
             self.audio_bytes += size
             event = {**event, "delta": f"[{size} bytes of audio]"}
         text = encode_json(event).encode("utf-8", "replace")
-        if self._size + len(text) <= MAX_TURN_BYTES or kind in _ENDS:
+        if len(text) <= min(room, MAX_TURN_BYTES - self.size) or kind in _ENDS:
             at_us = message.at_us or 0
             self._events.append(b"event: %b\ndata: %b\n\n" % (kind.encode("utf-8", "replace"), text))
             self.chunks.append((max(0, at_us - self.started_us), len(self._events[-1])))
-            self._size += len(text)
+            self.size += len(text)
             if self.first_us is None:
                 self.first_us = message.at_us
         if kind in _ENDS:
@@ -131,7 +133,7 @@ class TurnSplitter:
 
     def __init__(self, exchange: Exchange) -> None:
         path, _, query = exchange.path.partition("?")
-        self.turns: list[_Turn] = []
+        self.turns: list[Turn] = []
         self.overflow = 0
         """Responses beyond `MAX_TURNS`."""
         self.is_billed = False
@@ -140,11 +142,12 @@ class TurnSplitter:
         """Who said goodbye first; `None` when nobody did."""
         self.is_realtime = not path.rstrip("/").endswith("/responses")
         self._dialogue = Dialogue(parse_qs(query).get("model", [""])[0])
-        self._waiting: list[_Turn] = []
-        self._by_id: dict[str, _Turn] = {}
-        self._current: dict[str, _Turn] = {}
+        self._waiting: list[Turn] = []
+        self._by_id: dict[str, Turn] = {}
+        self._current: dict[str, Turn] = {}
         self._heard_us: int | None = None
         self._unclaimed_bytes = 0
+        self._room = MAX_KEPT_BYTES
 
     def take(self, sided: Sided) -> None:
         message = sided.message
@@ -170,8 +173,8 @@ class TurnSplitter:
         asked = {name: value for name, value in event.items() if name not in ("type", "response")} | nested
         self._begin(asked, as_text(event.get("stream_id")), message.at_us, is_asked=True)
 
-    def _begin(self, asked: dict[str, Json], stream: str, at_us: int | None, *, is_asked: bool) -> _Turn:
-        turn = _Turn(dict(asked), stream, at_us, self._unclaimed_bytes)
+    def _begin(self, asked: dict[str, Json], stream: str, at_us: int | None, *, is_asked: bool) -> Turn:
+        turn = Turn(dict(asked), stream, at_us, self._unclaimed_bytes)
         self._unclaimed_bytes = 0
         if len(self.turns) < MAX_TURNS:
             self.turns.append(turn)
@@ -191,15 +194,17 @@ class TurnSplitter:
         stream = as_text(event.get("stream_id"))
         response_id = as_text(event.get("response_id")) or as_text(response.get("id"))
         if kind == "response.created":
-            turn: _Turn | None = self._created(stream, response_id, response, message)
+            turn: Turn | None = self._created(stream, response_id, response, message)
         else:
             turn = self._by_id.get(response_id) if response_id else self._current.get(stream)
             if kind == "error" and (turn is None or self.is_realtime):
                 turn = self._refused(stream, event)
         if turn is None or turn.is_ended:
             return
-        if turn.add(kind, event, message):
+        before = turn.size
+        if turn.add(kind, event, message, self._room):
             self._forget(turn, response_id)
+        self._room -= turn.size - before
 
     def _listen(self, kind: str, event: dict[str, Json], message: Message) -> None:
         if kind == "input_audio_buffer.committed":
@@ -208,7 +213,7 @@ class TurnSplitter:
         if turn is None or turn.asked.get("conversation") != "none":
             self._dialogue.server_said(kind, event)
 
-    def _created(self, stream: str, response_id: str, response: dict[str, Json], message: Message) -> _Turn:
+    def _created(self, stream: str, response_id: str, response: dict[str, Json], message: Message) -> Turn:
         turn = self._asked_for(stream, response)
         if turn is None:
             at_us = message.at_us if self._heard_us is None else self._heard_us
@@ -220,7 +225,7 @@ class TurnSplitter:
         self._current[stream] = turn
         return turn
 
-    def _asked_for(self, stream: str, response: dict[str, Json]) -> _Turn | None:
+    def _asked_for(self, stream: str, response: dict[str, Json]) -> Turn | None:
         """The request that the server begins to answer: of its stream, and with its metadata if they tell."""
         waiting = [turn for turn in self._waiting if turn.stream == stream]
         if self.is_realtime:
@@ -231,7 +236,7 @@ class TurnSplitter:
         self._waiting.remove(waiting[0])
         return waiting[0]
 
-    def _refused(self, stream: str, event: dict[str, Json]) -> _Turn | None:
+    def _refused(self, stream: str, event: dict[str, Json]) -> Turn | None:
         """The request that an error is about; `None` when it is about something else."""
         error = as_dict(event.get("error"))
         about = as_text(error.get("event_id"))
@@ -247,13 +252,13 @@ class TurnSplitter:
         waiting[0].is_refused = True
         return waiting[0]
 
-    def _settle(self, turn: _Turn) -> None:
+    def _settle(self, turn: Turn) -> None:
         """What the model was given is known now."""
         if self.is_realtime:
             turn.asked = self._dialogue.settings | turn.asked
             turn.items = self._dialogue.so_far()
 
-    def _forget(self, turn: _Turn, response_id: str) -> None:
+    def _forget(self, turn: Turn, response_id: str) -> None:
         self._by_id.pop(response_id, None)
         if self._current.get(turn.stream) is turn:
             del self._current[turn.stream]
@@ -261,104 +266,3 @@ class TurnSplitter:
     def finish(self) -> None:
         for turn in self._waiting:
             self._settle(turn)
-
-
-def calls_of(exchange: Exchange) -> Sequence[Exchange]:
-    """The calls that an exchange stands for: itself, or the turns of its WebSocket. Never raises."""
-    is_whole = not exchange.is_websocket or isinstance(exchange, SocketTurn)
-    return (exchange,) if is_whole else split_socket(exchange)
-
-
-def find_call(exchange: Exchange, call_id: bytes) -> Exchange:
-    """The call with that id; the exchange itself when none of its calls has it."""
-    return next((call for call in calls_of(exchange) if call.id == call_id), exchange)
-
-
-def split_socket(exchange: Exchange) -> list[SocketTurn]:
-    """The turns of a connection, at least one. Never raises. The same bytes always make the same turns."""
-    try:
-        return _split(exchange)
-    except Exception as error:  # noqa: BLE001 - whatever crossed the wire, the record must be stored
-        return [_whole(exchange, "unread", f"{type(error).__name__}: {error}"[:300])]
-
-
-def _split(exchange: Exchange) -> list[SocketTurn]:
-    if exchange.bodies_dropped:
-        return [_whole(exchange, "unread", "")]
-    path = exchange.path.partition("?")[0].rstrip("/")
-    if not path.endswith(("/responses", "/realtime")):
-        return [_whole(exchange, "unread", "")]
-    troubles: list[str] = []
-    splitter = TurnSplitter(exchange)
-    for sided in messages_of(exchange, troubles):
-        splitter.take(sided)
-    splitter.finish()
-    troubles += _losses(exchange, splitter)
-    trouble = "; ".join(troubles)
-    if not splitter.turns:
-        return [_whole(exchange, "unread" if trouble or splitter.is_billed else "unanswered", trouble)]
-    turns = [_as_exchange(exchange, splitter, number) for number in range(len(splitter.turns))]
-    if trouble:
-        turns[-1] = msgspec.structs.replace(turns[-1], trouble=trouble)
-    return turns
-
-
-def _losses(exchange: Exchange, splitter: TurnSplitter) -> list[str]:
-    losses = []
-    kept = len(exchange.request_body) + len(exchange.response_body)
-    passed = exchange.request_body_bytes + exchange.response_body_bytes
-    if kept < passed:
-        losses.append(f"only {kept:,} of the WebSocket's {passed:,} bytes were kept")
-    if splitter.overflow:
-        losses.append(f"{splitter.overflow:,} more responses on this WebSocket were not told apart")
-    return losses
-
-
-def _whole(exchange: Exchange, protocol: str, trouble: str) -> SocketTurn:
-    """The connection as one row."""
-    known = {name: getattr(exchange, name) for name in Exchange.__struct_fields__}
-    return SocketTurn(**known, protocol=protocol, trouble=trouble, has_ended=False)
-
-
-def _as_exchange(exchange: Exchange, splitter: TurnSplitter, number: int) -> SocketTurn:
-    turn = splitter.turns[number]
-    request, response = turn.request_body(), turn.body
-    start_us = turn.started_us
-    outcome, error = _outcome(exchange, splitter, turn)
-    ended_us = turn.ended_us if turn.is_ended else exchange.end_us
-    known = {name: getattr(exchange, name) for name in Exchange.__struct_fields__}
-    known |= {
-        "id": turn_id(exchange.id, number),
-        "started_ns": exchange.started_ns + start_us * 1000,
-        "outcome": outcome,
-        "error": error,
-        "request_body": request,
-        "request_body_bytes": turn.request_bytes,
-        "request_chunks": [(0, turn.request_bytes)],
-        "response_status": turn.status or exchange.response_status,
-        "response_body": response,
-        "response_body_bytes": turn.response_bytes,
-        "response_chunks": turn.chunks,
-        "request_end_us": 0,
-        "first_byte_us": None if turn.first_us is None else max(0, turn.first_us - start_us),
-        "end_us": None if ended_us is None else max(0, ended_us - start_us),
-    }
-    protocol = "warm_up" if turn.is_warm_up else "realtime" if splitter.is_realtime else "responses"
-    return SocketTurn(
-        **known,
-        protocol=protocol,
-        audio_bytes=turn.audio_bytes,
-        has_ended=turn.is_ended,
-        connection=exchange.id.hex(),
-    )
-
-
-def _outcome(exchange: Exchange, splitter: TurnSplitter, turn: _Turn) -> tuple[Outcome, str | None]:
-    """How one response ended: by itself, or with its connection."""
-    if turn.is_ended:
-        return Outcome.COMPLETE, None
-    is_cut = len(exchange.response_body) < exchange.response_body_bytes
-    if exchange.outcome is not Outcome.COMPLETE or exchange.end_us is None or is_cut:
-        return exchange.outcome, exchange.error
-    left = Outcome.UPSTREAM_ERROR if splitter.closed_by_client is False else Outcome.CLIENT_ABORTED
-    return left, "the WebSocket was closed before the response had ended"

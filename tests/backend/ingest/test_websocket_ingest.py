@@ -16,7 +16,7 @@ from heli.backend.stores.errors import StoreError
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import LogRow, RequestLog
 from heli.providers import PriceBook, find_call, interpret, read_conversation
-from heli.providers.sockets.turns import calls_of
+from heli.providers.sockets.calls import calls_of
 from heli.schema.errors import UnreachableError
 from heli.schema.exchange import Exchange, Outcome, decode_exchanges
 from heli.schema.usage import CostState

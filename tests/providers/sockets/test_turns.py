@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from heli.providers import PriceBook, calls_of, find_call, interpret, read_conversation
 from heli.providers.interpretation import Interpretation
-from heli.providers.sockets.turns import MAX_TURNS
+from heli.providers.sockets.turns import MAX_KEPT_BYTES, MAX_TURN_BYTES, MAX_TURNS
 from heli.schema.conversation import PartKind
 from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import CostState
@@ -204,6 +204,25 @@ def test_more_responses_than_anybody_wants_are_counted_not_kept(prices: PriceBoo
     calls = calls_of(capture.exchange())
     assert len(calls) == MAX_TURNS
     assert "3 more responses" in interpret(calls[-1], prices).interpret_error
+
+
+def test_a_flood_of_events_is_bounded_and_the_ends_are_kept(prices: PriceBook) -> None:
+    capture = Capture("/v1/responses", deflate=True)
+    flood = "x" * (MAX_TURN_BYTES // 4)
+    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": flood}
+    for number in range(8):
+        capture.asks(number * 100, type="response.create", model="gpt-5")
+        capture.tells(number * 100 + 1, type="response.created", response={"id": f"r{number}"})
+        for _ in range(5):
+            capture.tells(number * 100 + 2, **delta)
+        done = {"id": f"r{number}", "status": "completed", "model": "gpt-5", "usage": usage(10, 5)}
+        capture.tells(number * 100 + 3, type="response.completed", response=done)
+
+    calls = calls_of(capture.exchange())
+
+    assert sum(len(call.response_body) for call in calls) < MAX_KEPT_BYTES + 1024 * 1024
+    assert all(len(call.response_body) <= MAX_TURN_BYTES + 1024 for call in calls)
+    assert [interpret(call, prices).usage.total_tokens for call in calls] == [15] * 8
 
 
 # Realtime
