@@ -13,14 +13,26 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
-from heli.backend.api import costs, errors, gateways, health, helicone, ingest, live, reprice, requests
+from heli.backend.api import (
+    costs,
+    errors,
+    gateways,
+    health,
+    helicone,
+    ingest,
+    live,
+    reprice,
+    requests,
+    sessions,
+)
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
 from heli.backend.api.parts import Parts
-from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH
+from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH, OPEN_PATH
 from heli.backend.ingest.attribution import read_attribution
 from heli.backend.ingest.door import IngestDoor
+from heli.backend.ingest.own_session import own_session
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
 from heli.backend.own_prices import own_prices_file, read_own_prices
@@ -28,6 +40,7 @@ from heli.backend.queries.costs import spend_report
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.watched_stores import WatchedStores
 from heli.providers import PriceBook, peek
+from heli.providers.agents import read_agent
 from heli.schema.errors import HeliError
 from heli.schema.exchange import Exchange
 from heli.schema.live import LiveCall
@@ -79,13 +92,14 @@ def look(exchange: Exchange, told: LiveCall) -> LiveCall:
     """What can be told of a call in flight."""
     seen = peek(exchange)
     said = read_attribution(exchange.request_headers)
+    session = own_session(said, read_agent(exchange.request_headers, None))
     first_us = exchange.first_byte_us
     return msgspec.structs.replace(
         told,
         provider=seen.provider,
         model=said.model_override or seen.model,
-        session_id=said.session_id,
-        session_path=said.session_path,
+        session_id=session.id,
+        session_path=session.path,
         status=exchange.response_status,
         time_to_first_token_ms=None if first_us is None else first_us / 1000,
         output_tokens_estimate=seen.output_tokens_estimate,
@@ -112,11 +126,12 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, costs, reprice, live, gateways, helicone, ingest, health):
+    for part in (requests, sessions, costs, reprice, live, gateways, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
     limits = {
         INGEST_PATH: parts.door.max_bytes,
+        OPEN_PATH: parts.door.max_bytes,
         LIVE_PATH: parts.door.max_bytes,
         HEARTBEAT_PATH: HEARTBEAT_BYTES,
     }

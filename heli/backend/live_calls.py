@@ -134,8 +134,10 @@ class CallsInFlight:
         self._kept_bytes += call.kept_bytes
 
     def _grow(self, call: CallInFlight, grown: Grown, now: float) -> None:
-        call.heard_at, call.is_changed = now, True
+        call.heard_at = now
         data = grown.data[: self._room(call.kept_bytes)]
+        # What is not looked at is no news: a WebSocket of hours would be looked at in vain.
+        call.is_changed = call.is_changed or bool(data) or grown.response_headers is not None
         (call.request if grown.direction is Direction.REQUEST else call.response).extend(data)
         self._kept_bytes += len(data)
         if grown.response_headers is not None:

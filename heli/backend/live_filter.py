@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from heli.backend.ingest.attribution import read_attribution
+from heli.backend.ingest.own_session import own_session
 from heli.backend.queries.filter_columns import TABLE
 from heli.backend.queries.filter_sql import operands
+from heli.providers.agents import read_agent
 from heli.schema.exchange import Exchange
 from heli.schema.filter import Node
 from heli.schema.live import LiveCall
@@ -29,6 +31,7 @@ _USER_KEY = re.compile(rb'"(?:user|user_id|safety_identifier)"\s*:')
 def find_known(exchange: Exchange, call: LiveCall, before: Known) -> Known:
     """What there is to know now; `before` is what this told earlier of the same call."""
     said = read_attribution(exchange.request_headers)
+    session = own_session(said, read_agent(exchange.request_headers, None))
     known: dict[str, Any] = {
         "request_id": str(exchange.request_id),
         "request_created_at": call.created_at,
@@ -37,12 +40,11 @@ def find_known(exchange: Exchange, call: LiveCall, before: Known) -> Known:
         "listener": exchange.listener.value,
         "path": exchange.path,
         "method": exchange.method,
-        "session_id": said.session_id,
-        "session_name": said.session_name,
-        "session_path": said.session_path,
         "prompt_id": said.prompt_id,
-        "properties": said.properties,
+        "properties": session.properties,
     }
+    if session.id:  # else the body may tell, or an earlier call
+        known |= {"session_id": session.id, "session_name": session.name, "session_path": session.path}
     if said.user_id or not _may_name_user(exchange.request_body):
         known["user_id"] = said.user_id
     if call.status is not None:

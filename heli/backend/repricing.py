@@ -26,7 +26,7 @@ from heli.backend.stores.log_columns import LOG_ROW_COLUMNS
 from heli.backend.stores.log_reading import log_row_from_row
 from heli.backend.stores.log_row import money
 from heli.backend.stores.request_log import LogRow, RequestLog
-from heli.providers import PriceBook
+from heli.providers import PriceBook, find_call
 from heli.providers.repricing import price_again
 from heli.schema.errors import NotFoundError
 from heli.schema.exchange import Exchange
@@ -130,9 +130,9 @@ class Repricing:
         return [msgspec.structs.replace(row, request=priced, updated_at=version)]
 
     def _archived(self, request: Request) -> Exchange | None:
-        """The exchange, where it is still kept and whole."""
+        """The exchange, or the response on a WebSocket, where it is still kept and whole."""
         try:
-            return load_exchange(self._bodies, request)
+            return find_call(load_exchange(self._bodies, request), request.id.bytes)
         except (NotFoundError, StoreError, msgspec.MsgspecError):
             return None
 

@@ -27,7 +27,9 @@ def costs(
     by: Annotated[
         str,
         typer.Option(
-            "--by", metavar="WORDS", help="model, provider, user, session, property:NAME, hour, day, month."
+            "--by",
+            metavar="WORDS",
+            help="model, provider, user, session, agent, property:NAME, hour, day, month.",
         ),
     ] = "model",
     since: SinceOption = None,

@@ -3,7 +3,7 @@
 import shlex
 
 from heli.cli.printable import block, line
-from heli.client import ExchangeView
+from heli.client import ExchangeView, MessageView
 from heli.schema.exchange import MASKED
 
 NOT_SENT_AGAIN = {"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "expect"}
@@ -17,7 +17,10 @@ def heads(exchange: ExchangeView) -> str:
 
 
 def raw(exchange: ExchangeView) -> str:
-    """Both heads, each with its body."""
+    """Both heads, each with its body; of a WebSocket its messages."""
+    if exchange.messages is not None:
+        told = "".join(_message(message) for message in exchange.messages)
+        return f"{_request_head(exchange)}\n{_response_head(exchange)}\n{told}"
     sent = _body(exchange.request_body, exchange.request_body_base64, exchange.request_body_truncated)
     came = _body(exchange.response_body, exchange.response_body_base64, exchange.response_body_truncated)
     return f"{_request_head(exchange)}\n{sent}\n{_response_head(exchange)}\n{came}"
@@ -76,6 +79,17 @@ def _response_head(exchange: ExchangeView) -> str:
 
 def _headers(headers: list[tuple[str, str]]) -> str:
     return "".join(f"{line(name)}: {line(value)}\n" for name, value in headers)
+
+
+def _message(message: MessageView) -> str:
+    """`→ 1.204 {"type":"response.create",…}`: who spoke, the seconds since the connection began, what."""
+    seconds = "     ?" if message.at_us is None else f"{message.at_us / 1e6:6.3f}"
+    kind = "" if message.kind == "text" else f"[{message.kind}] "
+    if message.text is None:
+        shown = f"{message.bytes:,} bytes"
+    else:
+        shown = message.text if len(message.text.encode()) >= message.bytes - 2 else f"{message.text}…"
+    return f"{'→' if message.is_client else '←'} {seconds} {kind}{line(shown)}\n"
 
 
 def _body(text: str | None, base64: str | None, is_cut: bool) -> str:

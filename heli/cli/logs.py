@@ -37,6 +37,10 @@ def logs(
     tail: Annotated[
         bool, typer.Option("--tail", "--follow", "-f", help="Go on with calls as they happen, until Ctrl-C.")
     ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Also what runs no model: lists of models, an agent's housekeeping."),
+    ] = False,
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[
@@ -78,8 +82,8 @@ def logs(
             from heli.cli.tail_screen import open_screen
 
             screen = open_screen(_following_format(format, output), split_fields(fields), loaded)
-            return Tail(client, words, screen).follow(begin, limit or 0)
-        count = _list(client, words, begin, end, limit, Sink(SHAPE, format, split_fields(fields)))
+            return Tail(client, words, screen, every).follow(begin, limit or 0)
+        count = _list(client, words, begin, end, limit, every, Sink(SHAPE, format, split_fields(fields)))
     if not count and format is Format.TABLE:
         say(
             "no call matches"
@@ -95,13 +99,18 @@ def _list(
     begin: datetime.datetime | None,
     end: datetime.datetime | None,
     limit: int | None,
+    every: bool,
     sink: Sink[Row],
 ) -> int:
     """Write them, the newest last; without a limit they are written as they are read."""
     if limit is None:
-        requests: Iterable[Request] = client.every_request(words, since=begin, until=end, order="oldest")
+        requests: Iterable[Request] = client.every_request(
+            words, since=begin, until=end, order="oldest", side_calls=every
+        )
     else:
-        requests = reversed(list(client.every_request(words, since=begin, until=end, limit=limit)))
+        requests = reversed(
+            list(client.every_request(words, since=begin, until=end, limit=limit, side_calls=every))
+        )
     return sink.write_all(Row(request=request) for request in requests)
 
 

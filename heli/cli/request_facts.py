@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from heli.cli import figures
 from heli.cli.printable import line
-from heli.cli.request_rows import short_id
+from heli.cli.request_rows import session_title, short_id
 from heli.schema.request import Request
 from heli.schema.usage import BILLED_UNITS
 
@@ -38,8 +38,10 @@ def headline(request: Request) -> str:
     when = f"{request.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
     facts = [short_id(request), request.model or request.operation, provider, when]
     if request.session_id or request.session_name:
-        path = request.session_path.strip("/")
-        facts.append(f"session {request.session_name or request.session_id}{f'/{path}' if path else ''}")
+        named = request.session_name or request.session_id  # whole, to be asked for again
+        facts.append(f"session {session_title(named, '', request.session_path)}")
+    if request.agent_name or request.agent_id:
+        facts.append(f"agent {request.agent_name or request.agent_id}")
     if request.user_id:
         facts.append(f"user {request.user_id}")
     facts += [f"{name} {value}" for name, value in sorted(request.properties.items())]

@@ -1,6 +1,7 @@
 """A request, or a call in flight, as one line of a list."""
 
 import datetime
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -112,12 +113,28 @@ def _took(row: Row) -> Cell:
 
 def _session(row: Row) -> Cell:
     record = row.request or row._call
-    name = (row.request.session_name if row.request else "") or record.session_id
-    path = record.session_path.strip("/")
-    return Cell(line(f"{name}/{path}" if path and name else name or path)[:SESSION_WIDTH], "dim")
+    name = row.request.session_name if row.request else ""
+    return Cell(line(session_title(name, record.session_id, record.session_path))[:SESSION_WIDTH], "dim")
+
+
+def session_title(name: str, session_id: str, path: str) -> str:
+    """`fix-login/tests`: the session's name, else its id; and the place in it."""
+    told = name or _short_session(session_id)
+    place = path.strip("/")
+    return f"{told}/{place}" if place and told else told or place
+
+
+def _short_session(session_id: str) -> str:
+    """A UUID by its beginning; a thread, `thread-7f3a91`, by the first call of it."""
+    if _UUID.fullmatch(session_id):
+        return session_id[:8]
+    thread = _THREAD.fullmatch(session_id)
+    return f"thread-{thread[1]}" if thread else session_id
 
 
 SESSION_WIDTH = 24
+_THREAD = re.compile(r"thread-[0-9a-f]{12}-([0-9a-f]{6})")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def _what(row: Row) -> Cell:
@@ -157,7 +174,7 @@ FLAT = (
     "created_at", "id", "status", "outcome", "provider", "operation", "model",
     "usage.total_input_tokens", "usage.cache_read_tokens", "usage.total_output_tokens",
     "cost_usd", "cost_state", "time_to_first_token_ms", "duration_ms",
-    "session_id", "session_path", "user_id", "error_class", "summary",
+    "session_id", "session_path", "agent_name", "user_id", "error_class", "summary",
 )  # fmt: skip
 
 

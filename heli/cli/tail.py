@@ -43,10 +43,11 @@ class TailScreen(Protocol):
 class Tail:
     """What is known while following: calls shown, calls in flight, totals, and since when we are blind."""
 
-    def __init__(self, client: Client, filter: str, screen: TailScreen) -> None:
+    def __init__(self, client: Client, filter: str, screen: TailScreen, side_calls: bool = True) -> None:
         self._client = client
         self._filter = filter
         self._screen = screen
+        self._side_calls = side_calls
         self._shown: dict[uuid.UUID, None] = {}
         self._running: dict[uuid.UUID, LiveCall] = {}
         self._totals: LiveTotals | None = None
@@ -59,7 +60,7 @@ class Tail:
         self._blind_since = _now()
         try:
             if limit:
-                last = self._client.every_request(self._filter, since=since, limit=limit)
+                last = self._every(since, limit)
                 self._settle(reversed(list(last)))
             self._draw()
             for items in self._batches():
@@ -70,10 +71,13 @@ class Tail:
             self._screen.close()
         return 0
 
+    def _every(self, since: datetime.datetime | None, limit: int) -> Iterator[Request]:
+        return self._client.every_request(self._filter, since=since, limit=limit, side_calls=self._side_calls)
+
     def _batches(self) -> Iterator[list["FeedItem"]]:
         """What came since the last look; empty lists while clocks must run."""
         news: queue.SimpleQueue[FeedItem | BaseException] = queue.SimpleQueue()
-        feed = LiveFeed(self._client, self._filter)
+        feed = LiveFeed(self._client, self._filter, side_calls=self._side_calls)
         threading.Thread(target=_read, args=(feed, news), name="live feed", daemon=True).start()
         try:
             while True:
@@ -114,7 +118,7 @@ class Tail:
 
     def _find_missed(self, running: Iterable[LiveCall], blind_since: datetime.datetime) -> Iterator[Request]:
         since = min([blind_since - LONGEST, *(call.created_at for call in running)])
-        found = self._client.every_request(self._filter, since=since, limit=MOST)
+        found = self._every(since, MOST)
         for request in sorted(found, key=lambda request: request.ended_at or request.created_at):
             ended = request.ended_at or request.created_at
             if ended >= blind_since - OVERLAP and request.id not in self._shown:

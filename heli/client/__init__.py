@@ -2,7 +2,7 @@
 
 from heli.client.api import Client
 from heli.client.live import Connected, Disconnected, LiveFeed
-from heli.client.records import CostReport, CostRow, ExchangeView, RequestPage, Spend
+from heli.client.records import CostReport, CostRow, ExchangeView, MessageView, RequestPage, Spend
 
 __all__ = [
     "Client",
@@ -12,6 +12,7 @@ __all__ = [
     "Disconnected",
     "ExchangeView",
     "LiveFeed",
+    "MessageView",
     "RequestPage",
     "Spend",
 ]

@@ -17,6 +17,7 @@ from heli.schema.conversation import Conversation
 from heli.schema.heartbeat import Gateways, GatewaySpool
 from heli.schema.repricing import RepriceProgress, RepriceReport
 from heli.schema.request import Request
+from heli.schema.session import Session
 
 CONNECT_S = 3.0
 ANSWER_S = 30.0
@@ -53,6 +54,7 @@ class Client:
         limit: int | None = None,
         cursor: str | None = None,
         order: str = "newest",
+        side_calls: bool = True,
     ) -> RequestPage:
         """One page of requests that match, `order` being `newest` or `oldest` first."""
         return self._get(
@@ -64,6 +66,7 @@ class Client:
             limit=limit,
             cursor=cursor,
             order=order,
+            side_calls=None if side_calls else "false",
         )
 
     def every_request(
@@ -74,12 +77,21 @@ class Client:
         until: datetime.datetime | None = None,
         limit: int | None = None,
         order: str = "newest",
+        side_calls: bool = True,
     ) -> Iterator[Request]:
         """All requests that match, or the first `limit` of them, fetched page by page."""
         cursor, left = None, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self.requests(filter, since=since, until=until, limit=size, cursor=cursor, order=order)
+            page = self.requests(
+                filter,
+                since=since,
+                until=until,
+                limit=size,
+                cursor=cursor,
+                order=order,
+                side_calls=side_calls,
+            )
             yield from page.requests
             left = None if left is None else left - len(page.requests)
             cursor = page.next_cursor
@@ -96,6 +108,10 @@ class Client:
 
     def conversation(self, ref: str) -> Conversation:
         return self._get(f"/v1/requests/{_quote(ref)}/conversation", Conversation)
+
+    def session(self, id: str) -> Session:
+        """A session as a tree. Raises `NotFoundError`."""
+        return self._get(f"/v1/sessions/{quote(id, safe='')}", Session)
 
     def costs(
         self,
@@ -155,7 +171,7 @@ class Client:
             faults.check(response)
             yield from reprice_events(response.iter_lines())
 
-    def stream_live(self, filter: str, silence_s: float) -> Iterator[str]:
+    def stream_live(self, filter: str, silence_s: float, side_calls: bool = True) -> Iterator[str]:
         """The lines of the live feed, once it is connected, which an empty first line tells."""
         timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
         with (
@@ -163,7 +179,7 @@ class Client:
             self._http.stream(
                 "GET",
                 "/v1/live",
-                params=_given(filter=filter),
+                params=_given(filter=filter, side_calls=None if side_calls else "false"),
                 timeout=timeout,
                 headers={"Accept": "text/event-stream"},
             ) as response,

@@ -34,10 +34,13 @@ type FeedItem = LiveEvent | LiveTotals | Connected | Disconnected
 class LiveFeed:
     """Follows `GET /v1/live` until `close`, which may be called by another thread."""
 
-    def __init__(self, client: Client, filter: str = "", silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, client: Client, filter: str = "", silence_s: float = SILENCE_S, side_calls: bool = True
+    ) -> None:
         self._client = client
         self._filter = filter
         self._silence_s = silence_s
+        self._side_calls = side_calls
         self._closed = threading.Event()
 
     def follow(self) -> Iterator[FeedItem]:
@@ -62,7 +65,7 @@ class LiveFeed:
         self._closed.set()
 
     def _read_once(self) -> Iterator[FeedItem]:
-        lines = self._client.stream_live(self._filter, self._silence_s)
+        lines = self._client.stream_live(self._filter, self._silence_s, self._side_calls)
         next(lines)
         yield Connected()
         for name, data in read_events(lines):

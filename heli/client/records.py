@@ -15,6 +15,18 @@ class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
+class MessageView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on a WebSocket."""
+
+    at_us: int | None = None
+    """After the connection was asked for."""
+    is_client: bool
+    kind: str
+    """`text`, `binary`, `close`, `ping` or `pong`."""
+    text: str | None = None
+    bytes: int = 0
+
+
 class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
     """A call as it crossed the wire, with transfer and content encodings undone. Secrets are masked."""
 
@@ -49,6 +61,8 @@ class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_us: int | None = None
     end_us: int | None = None
     is_websocket: bool = False
+    messages: list[MessageView] | None = None
+    """What crossed a WebSocket while the request lasted; `None` for other calls."""
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):

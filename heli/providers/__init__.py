@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from heli.providers.interpretation import Interpretation, interpret, read_conversation, rebuild_reply
     from heli.providers.peeking import Peek, peek
     from heli.providers.pricing.price_book import PriceBook
+    from heli.providers.sockets.calls import calls_of, find_call
 
 __all__ = [
     "Interpretation",
     "Peek",
     "PriceBook",
+    "calls_of",
     "decode_body",
+    "find_call",
     "interpret",
     "peek",
     "read_conversation",
@@ -28,7 +31,9 @@ _HOMES = {
     "Interpretation": "interpretation",
     "Peek": "peeking",
     "PriceBook": "pricing.price_book",
+    "calls_of": "sockets.calls",
     "decode_body": "encoding",
+    "find_call": "sockets.calls",
     "interpret": "interpretation",
     "peek": "peeking",
     "read_conversation": "interpretation",

@@ -6,20 +6,24 @@ from decimal import Decimal
 import msgspec
 
 from heli.providers import previews
+from heli.providers.agents import NO_MARKS, AgentMarks, read_agent
 from heli.providers.charging import Charge, expected_charge
 from heli.providers.encoding import arrival_us, decode_body
 from heli.providers.failures import read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.formats.opaque import Opaque
-from heli.providers.json_values import Json, encode_json
+from heli.providers.json_values import Json, as_text, encode_json, field
 from heli.providers.previews import word
 from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.pricing.summed import sum_costs
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
+from heli.providers.sockets.turn import SocketTurn
+from heli.providers.threads import NO_THREAD, Thread, thread_of
 from heli.providers.token_estimate import estimate_input, estimate_output
 from heli.providers.told_elsewhere import complete_answer
+from heli.providers.tool_uses import ToolUses, tool_uses
 from heli.schema.conversation import Conversation
 from heli.schema.exchange import Exchange
 from heli.schema.usage import Cost, CostState, Usage
@@ -54,6 +58,9 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Without its encodings, as it was decoded anyway; so the reply's. Empty for what is no HTTP body."""
     response_body: bytes = b""
     body_user: str = ""
+    agent: AgentMarks = NO_MARKS
+    thread: Thread = NO_THREAD
+    tools: ToolUses = ToolUses()
     interpret_error: str = ""
 
 
@@ -61,6 +68,9 @@ _COUNTED = frozenset({"chat", "completion", "response", "embedding"})
 """Operations whose tokens heli counts itself when nobody else did."""
 
 UNTOLD = "the provider may have got the call, and told no usage: whether it was billed is not known"
+
+_PRICED = _COUNTED | {"realtime"}
+"""Operations that heli can price by tokens, whoever counted them."""
 
 _MOST_USAGE = 64 * 1024
 
@@ -93,6 +103,9 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     counted = _Counted(exchange, reading, answer, conversation, charge)
     request_model, response_model, path_model = map(word, (asked.model, answer.model, reading.path_model))
     service_tier = word(answer.service_tier or reading.headers.service_tier)
+    marks = read_agent(exchange.request_headers, reading.request)
+    connection = exchange.connection if isinstance(exchange, SocketTurn) else ""
+    previous_id = as_text(field(reading.request, "previous_response_id"))
     models = [word(model_override), response_model, request_model, path_model]
     if reading.provider == "BEDROCK":
         models.insert(1, path_model)  # it names the region too, which has its price
@@ -121,6 +134,9 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         request_body=reading.request_body,
         response_body=reading.response_body,
         body_user=word(asked.user),
+        agent=marks,
+        thread=thread_of(conversation, marks, answer.reply_id, previous_id, connection),
+        tools=tool_uses(conversation),
         interpret_error="; ".join(reading.troubles),
     )
 
@@ -202,7 +218,7 @@ def _price(
         return Cost(state=CostState.FREE, total_usd=Decimal(0), price_date=when.date())
     if counted.charge is Charge.UNTOLD:
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=UNTOLD)
-    if reading.format.operation not in _COUNTED and _is_untold(counted.usage):
+    if reading.format.operation not in _PRICED and _is_untold(counted.usage):
         is_read = not isinstance(reading.format, Opaque)
         reason = f"heli does not read the usage of operation {reading.format.operation!r}"
         reason = "the provider reported no usage" if is_read else reason

@@ -5,9 +5,12 @@ import msgspec
 from heli.providers.previews import one_line, request_preview, response_text
 from heli.providers.reading import read_exchange
 from heli.providers.recognition import recognise
+from heli.providers.sockets.calls import calls_of
+from heli.providers.sockets.turn import SocketTurn
 from heli.providers.token_estimate import estimate_output
 from heli.schema.exchange import Exchange
 
+SWITCHING_PROTOCOLS = 101
 _PREVIEW_TAIL = 300
 _LARGEST = 512 * 1024
 """Bodies beyond this are not looked into while the call runs."""
@@ -31,9 +34,20 @@ def peek(exchange: Exchange) -> Peek:
     if len(exchange.response_body) > _LARGEST:
         return Peek(provider=recognised.provider, model=recognised.path_model)
     try:
+        if exchange.is_websocket or exchange.response_status == SWITCHING_PROTOCOLS:
+            return _peek_socket(exchange, recognised.provider, recognised.path_model)
         return _peek(exchange)
     except Exception:  # noqa: BLE001 - the feed is best effort, the log will tell
         return Peek(provider=recognised.provider, model=recognised.path_model)
+
+
+def _peek_socket(exchange: Exchange, provider: str, path_model: str) -> Peek:
+    """The response that began last, as far as it has come."""
+    exchange = msgspec.structs.replace(exchange, is_websocket=True, end_us=None)
+    call = calls_of(exchange)[-1]
+    if not isinstance(call, SocketTurn) or call.protocol in ("unanswered", "unread"):
+        return Peek(provider=provider, model=path_model)
+    return _peek(call)
 
 
 def _peek(exchange: Exchange) -> Peek:

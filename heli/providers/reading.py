@@ -18,6 +18,7 @@ from heli.providers.recognition import (
     recognise_body,
 )
 from heli.providers.reply_headers import ReplyHeaders, read_headers
+from heli.providers.sockets.turn import SocketTurn
 from heli.schema.exchange import Exchange
 
 
@@ -57,7 +58,9 @@ def read_exchange(exchange: Exchange) -> Reading:
         headers=headers,
         troubles=[],
     )
-    if exchange.is_websocket:
+    if isinstance(exchange, SocketTurn) and exchange.trouble:
+        reading.troubles.append(exchange.trouble)
+    if exchange.is_websocket and reading.format.operation == "other":
         return reading
     if exchange.bodies_dropped:
         reading.troubles.append("the bodies were dropped, as the spool was nearly full")

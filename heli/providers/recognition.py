@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from heli.providers.agents import is_side_call
 from heli.providers.formats.anthropic_messages import AnthropicCountTokens, AnthropicMessages
 from heli.providers.formats.batches import Batch, BatchResults
 from heli.providers.formats.bedrock_converse import BedrockConverse
@@ -20,11 +21,13 @@ from heli.providers.formats.openai_chat import OpenAIChat
 from heli.providers.formats.openai_completions import OpenAICompletions
 from heli.providers.formats.openai_embeddings import OpenAIEmbeddings
 from heli.providers.formats.openai_images import OpenAIImages
+from heli.providers.formats.openai_realtime import OpenAIRealtime, WarmUp
 from heli.providers.formats.openai_responses import OpenAIResponses
 from heli.providers.formats.vertex_predict import VertexPredict
 from heli.providers.framing import looks_like_sse
 from heli.providers.hosts import find_host
 from heli.providers.json_values import Json, as_dict
+from heli.providers.sockets.turn import SocketTurn
 from heli.schema.exchange import Exchange, Listener
 
 OPENAI_CHAT = OpenAIChat()
@@ -44,8 +47,13 @@ BEDROCK_INVOKE = Opaque("invoke")
 """A model in its vendor's own shape: which one is told by `choose_invoked`."""
 FREE_MODERATION = Moderation(is_free=True)
 MODERATION = Moderation()
-REALTIME = Opaque("realtime")
-RESPONSE_SOCKET = Opaque("response")
+SOCKETS: dict[str, Format] = {
+    "responses": OPENAI_RESPONSES,
+    "realtime": OpenAIRealtime(),
+    "warm_up": WarmUp(),
+    "unanswered": FREE_OTHER,
+}
+"""Formats of what WebSockets carry, by the protocol of a turn."""
 
 _PATHS: tuple[tuple[re.Pattern[str], Format], ...] = tuple(
     (re.compile(pattern), format)
@@ -115,7 +123,7 @@ def recognise(exchange: Exchange) -> Recognised:
     path, _, query = exchange.path.partition("?")
     named = path_model(path)
     if exchange.is_websocket:
-        format = _socket_format(path)
+        format = SOCKETS.get(exchange.protocol, OTHER) if isinstance(exchange, SocketTurn) else OTHER
         named = named or parse_qs(query).get("model", [""])[0]
     else:
         format = _path_format(exchange.method, path)
@@ -123,6 +131,8 @@ def recognise(exchange: Exchange) -> Recognised:
     format = _own_format(provider, path, format)
     if format in OLLAMA and provider in ("LOCAL", exchange.origin) and not _OLLAMA_CLOUD.search(provider):
         provider = "OLLAMA"
+    if format is OTHER and is_side_call(provider, path):
+        format = FREE_OTHER
     return Recognised(provider, format, named)
 
 
@@ -174,10 +184,6 @@ def _path_format(method: str, path: str) -> Format:
         return MODELS if _MODEL_LISTS.search(path) else FREE_OTHER
     path = path.rstrip("/")
     return next((format for pattern, format in _PATHS if pattern.search(path)), OTHER)
-
-
-def _socket_format(path: str) -> Format:
-    return RESPONSE_SOCKET if path.rstrip("/").endswith("/responses") else REALTIME
 
 
 @lru_cache(maxsize=1024)

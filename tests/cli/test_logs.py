@@ -184,6 +184,7 @@ def test_the_filter_and_times_go_to_the_backend(heli, backend):
         "until": "2026-11-23T11:00:00Z",
         "limit": "3",
         "order": "newest",
+        "side_calls": "false",
     }
 
 
@@ -322,3 +323,9 @@ def test_a_call_that_was_cut_says_so(heli, backend):
 
     assert "  -    gpt-4o-mini" in line
     assert line.endswith("upstream_error: refused")
+
+
+def test_all_asks_for_side_calls_as_well(heli, backend):
+    heli("logs", "--all")
+    ((_, query),) = backend.asked
+    assert "side_calls" not in query

@@ -63,6 +63,15 @@ class RunningHeli:
         files = sorted((self.home / "state" / "logs").glob("*"))
         return "\n".join(f"== {file.name}\n{file.read_text()[-2000:]}" for file in files)
 
+    def logged_in(self, filter: str, count: int, seconds: float = PATIENCE_S) -> list[Request]:
+        """The rows that a filter finds, oldest first, once there are so many."""
+        deadline = time.monotonic() + seconds
+        while True:
+            rows = self.client.requests(filter, order="oldest").requests
+            if len(rows) >= count or time.monotonic() > deadline:
+                return rows
+            time.sleep(0.02)
+
     def logged(self, request_id: str, seconds: float = PATIENCE_S) -> Request:
         """The row of a request, waited for."""
         deadline = time.monotonic() + seconds

@@ -8,6 +8,7 @@ import pytest
 from heli.providers import peek
 from heli.schema.exchange import Outcome
 from tests.providers.exchanges import an_exchange, read_recording, recorded, sse
+from tests.providers.sockets.sockets import Capture, usage
 
 QUESTION = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Why is it so?"}]}
 
@@ -44,3 +45,22 @@ def test_any_recording_can_be_peeked_at_any_point(file: Path) -> None:
         body = exchange.response_body[: len(exchange.response_body) * share // 10]
         found = peek(msgspec.structs.replace(exchange, response_body=body))
         assert found.provider == expected.get("provider", found.provider)
+
+
+def test_of_a_websocket_the_response_under_way_is_told() -> None:
+    capture = Capture("/v1/responses", deflate=True)
+    capture.asks(0, type="response.create", model="gpt-5", input="first")
+    capture.answers(1, "resp_1", "Done with that.", usage(1, 1))
+    capture.asks(100, type="response.create", model="gpt-5", input="second")
+    capture.tells(110, type="response.created", response={"id": "resp_2", "status": "in_progress"})
+    capture.tells(120, type="response.output_text.delta", output_index=0, content_index=0, delta="And so")
+    so_far = capture.exchange(outcome=Outcome.INTERRUPTED, is_websocket=False)
+
+    seen = peek(so_far)
+
+    assert (seen.provider, seen.model, seen.text) == ("OPENAI", "gpt-5", "And so")
+
+
+def test_of_a_websocket_on_which_nothing_was_asked_little_is_told() -> None:
+    seen = peek(Capture("/v1/realtime?model=gpt-realtime").exchange(outcome=Outcome.INTERRUPTED))
+    assert (seen.provider, seen.model, seen.text) == ("OPENAI", "gpt-realtime", "")

@@ -42,6 +42,7 @@ tools are offered it calls the first (or the chosen) one with arguments that fit
 | `drop` | break the connection `before_head`, `mid_head`, `after_head`, `mid_body` (or `mid_sse`), `at_end` |
 | `drop_with` | `rst` (default) or `fin` |
 | `early` | answer without reading the body, and close |
+| `deflate` | WebSocket: agree to permessage-deflate if it is offered: `takeover` of the window, or `fresh` |
 | `frames`, `frame_bytes` | WebSocket: push so many messages of that size before anything else |
 | `script` | play a script that was put under this name, instead of any reply |
 

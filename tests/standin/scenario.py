@@ -62,6 +62,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drop: Literal["", "before_head", "mid_head", "after_head", "mid_body", "mid_sse", "at_end"] = ""
     drop_with: Literal["rst", "fin"] = "rst"
     early: bool = False
+    deflate: Literal["", "takeover", "fresh"] = ""
     frames: int = 0
     frame_bytes: int = 1024
     script: str = ""

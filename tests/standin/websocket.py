@@ -5,12 +5,13 @@ import contextlib
 import hashlib
 import json
 import struct
+import zlib
 from typing import Any
 
 from tests.standin.asked import request_id
 from tests.standin.journal import Entry
 from tests.standin.replies import Call, to_json
-from tests.standin.replies.openai_responses import Event, events_of, read
+from tests.standin.replies.openai_responses import Event, events_of, read, warm_up_of
 from tests.standin.scenario import Scenario, pattern
 from tests.standin.sending import BrokenOnPurposeError
 from tests.standin.wire import Wire
@@ -23,11 +24,13 @@ def accept_key(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()
 
 
-def frame(opcode: int, payload: bytes, *, is_final: bool = True, mask: bytes = b"") -> bytes:
-    """One frame; with `mask` (four bytes) as a client sends it."""
+def frame(
+    opcode: int, payload: bytes, *, is_final: bool = True, mask: bytes = b"", is_compressed: bool = False
+) -> bytes:
+    """One frame; with `mask` (four bytes) as a client sends it. `is_compressed` only sets the bit."""
     size = len(payload)
     masked = 0x80 if mask else 0
-    head = bytes([(0x80 if is_final else 0) | opcode])
+    head = bytes([(0x80 if is_final else 0) | (0x40 if is_compressed else 0) | opcode])
     if size < 126:
         head += bytes([masked | size])
     elif size < 1 << 16:
@@ -53,6 +56,10 @@ class Session:
         self._entry = entry
         self._sent_messages = 0
         self._last_item: Event = {"role": "user", "content": []}
+        offered = call.headers.get("sec-websocket-extensions", "")
+        self._deflate = scenario.deflate if "permessage-deflate" in offered else ""
+        self._deflater: Any = None
+        self._inflater: Any = None
 
     async def run(self) -> None:
         """Until the closing handshake is done; raises when the connection breaks first."""
@@ -60,7 +67,9 @@ class Session:
         chosen = f"sec-websocket-protocol: {protocols.split(',')[0].strip()}\r\n" if protocols else ""
         accept = accept_key(self._call.headers["sec-websocket-key"])
         head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-        await self._wire.write(f"{head}sec-websocket-accept: {accept}\r\n{chosen}\r\n".encode())
+        await self._wire.write(
+            f"{head}sec-websocket-accept: {accept}\r\n{chosen}{self._extensions}\r\n".encode()
+        )
         for number in range(self._scenario.frames):
             if number:
                 await self._wire.pause(self._scenario.interval_ms / 1000)
@@ -72,12 +81,29 @@ class Session:
             await self._answer(*message)
 
     @property
+    def _extensions(self) -> str:
+        if not self._deflate:
+            return ""
+        fresh = "; server_no_context_takeover; client_no_context_takeover" if self._deflate == "fresh" else ""
+        return f"sec-websocket-extensions: permessage-deflate{fresh}\r\n"
+
+    def _squeezed(self, payload: bytes) -> bytes:
+        if self._deflater is None or self._deflate == "fresh":
+            self._deflater = zlib.compressobj(wbits=-15)
+        return bytes(self._deflater.compress(payload) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    def _unsqueezed(self, payload: bytes) -> bytes:
+        if self._inflater is None or self._deflate == "fresh":
+            self._inflater = zlib.decompressobj(wbits=-15)
+        return bytes(self._inflater.decompress(payload + b"\x00\x00\xff\xff"))
+
+    @property
     def _is_realtime(self) -> bool:
         return self._call.path.endswith("/realtime")
 
     async def _next_message(self) -> tuple[int, bytes] | None:
         """The next text or binary message, put together; `None` once the peer closed."""
-        kind, parts = 0, b""
+        kind, parts, is_compressed = 0, b"", False
         while True:
             first, second = await self._wire.read_exactly(2)
             size = second & 0x7F
@@ -96,9 +122,10 @@ class Session:
             if opcode == PING:
                 await self._wire.write(frame(PONG, payload))
             elif opcode != PONG:
+                is_compressed = bool(first & 0x40) if opcode else is_compressed
                 kind, parts = opcode or kind, parts + payload
                 if is_final:
-                    return kind, parts
+                    return kind, self._unsqueezed(parts) if is_compressed else parts
 
     async def _send(self, opcode: int, payload: bytes) -> None:
         scenario = self._scenario
@@ -110,7 +137,8 @@ class Session:
             await self._wire.write(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff not a frame")
             await self._wire.break_with("fin")
             raise BrokenOnPurposeError
-        await self._wire.write(frame(opcode, payload))
+        squeezed = self._squeezed(payload) if self._deflate else payload
+        await self._wire.write(frame(opcode, squeezed, is_compressed=bool(self._deflate)))
         self._sent_messages += 1
 
     async def _send_event(self, event: Event) -> None:
@@ -139,6 +167,11 @@ class Session:
             return
         body = event | event.get("response", {})
         call = Call(method="POST", target=self._call.target, headers={}, body=to_json(event))
+        if event.get("generate") is False:
+            for told in warm_up_of(read(call, body), body):
+                await self._wire.pause(self._scenario.interval_ms / 1000)
+                await self._send_event(told)
+            return
         for told in events_of(read(call, body), body, self._scenario):
             if self._scenario.interval_ms:
                 await self._wire.pause(self._scenario.interval_ms / 1000)

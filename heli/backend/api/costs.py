@@ -17,7 +17,8 @@ router = APIRouter(tags=["Costs"])
 By = Annotated[
     str,
     Query(
-        description="model, provider, user, session, property:<name>, hour, day, month; several with commas",
+        description="model, provider, user, session, agent, property:<name>, hour, day, month;"
+        " several with commas",
         max_length=500,
     ),
 ]

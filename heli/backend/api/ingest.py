@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from heli.backend.api.answers import Json, tells
 from heli.backend.api.parts import Here
-from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH
+from heli.backend.api.paths import HEARTBEAT_PATH, INGEST_PATH, LIVE_PATH, OPEN_PATH
 from heli.backend.ingest.pipeline import IngestAnswer
 
 router = APIRouter(tags=["Ingest"])
@@ -30,6 +30,20 @@ async def ingest(request: Request, here: Here) -> Response:
     here.door.admit(request.headers.get("authorization", ""))
     here.readiness.require()
     return Json(await here.door.take(await request.body()))
+
+
+@router.post(
+    OPEN_PATH,
+    summary="Store what has ended of exchanges that go on",
+    responses=tells(IngestAnswer, "Rows and bodies are durable"),
+    openapi_extra=_BATCH,
+)
+async def ingest_open(request: Request, here: Here) -> Response:
+    """WebSockets as far as they came: their responses that have ended are stored, each once. What goes on is
+    told again, and in the end by `POST /v1/ingest`. Needs the ingest token."""
+    here.door.admit(request.headers.get("authorization", ""))
+    here.readiness.require()
+    return Json(await here.door.take(await request.body(), are_open=True))
 
 
 @router.post(LIVE_PATH, summary="Tell what is in flight", status_code=204, openapi_extra=_BATCH)

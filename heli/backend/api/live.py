@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from heli.backend.api.answers import encode, tells
 from heli.backend.api.parts import Here, Parts
 from heli.backend.api.period import make_node
+from heli.backend.api.requests import SideCalls
 from heli.backend.api.selection import Selection, everything
 from heli.schema.live import LiveEvent
 
@@ -28,14 +29,15 @@ Filter = Annotated[str, Query(description="only calls that this filter lets thro
     response_class=StreamingResponse,
     responses=tells(LiveEvent, "Events", media_type="text/event-stream"),
 )
-async def live(here: Here, filter: Filter = "") -> StreamingResponse:
+async def live(here: Here, filter: Filter = "", side_calls: SideCalls = True) -> StreamingResponse:
     """Server-sent events: `started`, `streaming` and `finished` (a LiveEvent each), `totals` every 2 seconds.
 
     Best effort: a listener that is too slow misses events. With a filter, a call in flight is told of unless
     what is known of it fails the filter; when it turns out to be none of those asked for, it is told to have
     `left`.
     """
-    selection = Selection(here, make_node(filter)) if filter.strip() else None
+    is_choosy = bool(filter.strip()) or not side_calls
+    selection = Selection(here, make_node(filter, side_calls=side_calls)) if is_choosy else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(follow(here, selection), media_type="text/event-stream", headers=headers)
 

@@ -11,7 +11,7 @@ from heli.backend.api.period import make_node
 from heli.backend.queries.exchange_view import ExchangeView, load_exchange, view_exchange
 from heli.backend.queries.refs import find_request
 from heli.backend.queries.request_list import MAX_LIMIT, Order, Page, list_requests
-from heli.providers import read_conversation
+from heli.providers import find_call, read_conversation
 from heli.schema.conversation import Conversation
 from heli.schema.request import Request
 
@@ -24,6 +24,9 @@ Since = Annotated[
     str, Query(description="only calls from then on: `2h`, `7d`, `2026-07-27`, RFC 3339", max_length=100)
 ]
 Until = Annotated[str, Query(description="only calls before then", max_length=100)]
+SideCalls = Annotated[
+    bool, Query(description="also calls that run no model and cost nothing, such as lists of models")
+]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before", max_length=100)]
 
@@ -37,9 +40,10 @@ def list_all(
     limit: Limit = 50,
     cursor: Cursor = "",
     order: Order = "newest",
+    side_calls: SideCalls = True,
 ) -> Response:
     """Requests that the filter lets through, page by page."""
-    scope = here.scope(make_node(filter, since, until))
+    scope = here.scope(make_node(filter, since, until, side_calls=side_calls))
     return Json(list_requests(here.log, scope, limit, cursor, order))
 
 
@@ -66,4 +70,4 @@ def show_exchange(here: Here, ref: str) -> Response:
 def show_conversation(here: Here, ref: str) -> Response:
     """The messages of question and reply in one form for all providers."""
     request = find_request(here.log, here.scope(), ref)
-    return Json(read_conversation(load_exchange(here.bodies, request)))
+    return Json(read_conversation(find_call(load_exchange(here.bodies, request), request.id.bytes)))

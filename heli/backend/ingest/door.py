@@ -42,14 +42,19 @@ class IngestDoor:
                 "gateway and backend must share backend.ingest_token, or the state folder",
             )
 
-    async def take(self, body: bytes) -> IngestAnswer:
-        """Store a batch, durably. Raises `UsageError` when it does not parse, else `UnreachableError`."""
+    async def take(self, body: bytes, *, are_open: bool = False) -> IngestAnswer:
+        """Store a batch, durably; of exchanges that go on, what has ended.
+
+        Raises `UsageError` when it does not parse, else `UnreachableError`.
+        """
         if self._waiting >= MAX_WAITING:
             raise UnreachableError(f"{MAX_WAITING} batches are waiting already", "send it again in a moment")
         self._waiting += 1
         began = time.perf_counter()
         try:
-            ingested = await asyncio.get_running_loop().run_in_executor(self._thread, self._work, body)
+            ingested = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._work, body, are_open
+            )
         finally:
             self._waiting -= 1
         self._hub.finish(ingested.requests)
@@ -68,5 +73,5 @@ class IngestDoor:
         """Finish the batch at hand."""
         self._thread.shutdown(wait=True)
 
-    def _work(self, body: bytes) -> Ingested:
-        return self._pipeline.take(decode_batch(body, self.max_bytes))
+    def _work(self, body: bytes, are_open: bool) -> Ingested:
+        return self._pipeline.take(decode_batch(body, self.max_bytes), are_open=are_open)

@@ -39,11 +39,14 @@ def all_ids(exchanges: Iterable[Exchange]) -> list[UUID]:
     return ids
 
 
-def choose_fresh(exchanges: Sequence[Exchange], known: Known) -> list[Exchange]:
-    """Those that are not in the log yet, each once, under the ids by which they are to be stored."""
+def choose_fresh(exchanges: Sequence[Exchange], known: Known) -> list[tuple[int, Exchange]]:
+    """Those that are not in the log yet, each once, under the ids by which they are to be stored.
+
+    Each comes with its place in `exchanges`.
+    """
     taken = {id: set(moments) for id, moments in known.items()}
-    fresh: list[Exchange] = []
-    for exchange in exchanges:
+    fresh: list[tuple[int, Exchange]] = []
+    for place, exchange in enumerate(exchanges):
         id, second, moment = exchange.request_id, second_id(exchange), started_at(exchange)
         if moment in taken.get(id, ()) or (second is not None and second in taken):
             continue
@@ -52,5 +55,5 @@ def choose_fresh(exchanges: Sequence[Exchange], known: Known) -> list[Exchange]:
                 continue
             id, exchange = second, msgspec.structs.replace(exchange, id=second.bytes)
         taken.setdefault(id, set()).add(moment)
-        fresh.append(exchange)
+        fresh.append((place, exchange))
     return fresh

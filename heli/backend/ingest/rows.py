@@ -6,8 +6,10 @@ from uuid import UUID
 import msgspec
 
 from heli.backend.ingest.attribution import Attribution
+from heli.backend.ingest.own_session import own_session
 from heli.backend.stores.request_log import LogRow
 from heli.providers.interpretation import Interpretation
+from heli.providers.tool_uses import ToolUses
 from heli.schema.errors import UsageError
 from heli.schema.exchange import Exchange
 from heli.schema.request import Request
@@ -17,6 +19,8 @@ MAX_BODY_TEXT = 65_536
 """Longer bodies are found in the archive only."""
 EARLIEST_NS = 946_684_800 * 10**9
 """The year 2000: no clock is older."""
+MAX_OFFSET_US = 31_536_000 * 10**6
+"""No exchange takes a year."""
 LATEST_NS = 4_102_444_800 * 10**9
 """The year 2100."""
 
@@ -26,6 +30,12 @@ def started_at(exchange: Exchange) -> datetime.datetime:
     if not EARLIEST_NS <= exchange.started_ns < LATEST_NS:
         raise UsageError(f"started_ns is {exchange.started_ns}, which is not a time between 2000 and 2100")
     return EPOCH + datetime.timedelta(microseconds=exchange.started_ns // 1000)
+
+
+def check_offset(at_us: int) -> None:
+    """Raises `UsageError` for a time within an exchange that is before it or years after."""
+    if not 0 <= at_us < MAX_OFFSET_US:
+        raise UsageError(f"a chunk came {at_us} microseconds after its exchange began, which cannot be")
 
 
 def without_omitted(exchange: Exchange, told: Attribution) -> Exchange:
@@ -53,7 +63,15 @@ def build_row(
         cache_enabled=told.cache_enabled,
         prompt_id=told.prompt_id,
         prompt_version=told.prompt_version,
+        tool_uses=_tool_uses(read.tools, keeps_request, keeps_response),
+        thread_keys=read.thread.keys,
+        thread_follows=read.thread.follows,
     )
+
+
+def _tool_uses(tools: ToolUses, keeps_request: bool, keeps_response: bool) -> str:
+    kept = ToolUses(tools.calls if keeps_response else [], tools.results if keeps_request else [])
+    return msgspec.json.encode(kept).decode() if kept.calls or kept.results else ""
 
 
 def _request(
@@ -61,6 +79,7 @@ def _request(
 ) -> Request:
     created_at = started_at(exchange)
     end_us = exchange.end_us
+    session = own_session(told, read.agent)
     return Request(
         id=exchange.request_id,
         organisation_id=organisation,
@@ -95,10 +114,18 @@ def _request(
         service_tier=read.service_tier,
         rate_limits=read.rate_limits,
         user_id=told.user_id or read.body_user,
-        session_id=told.session_id,
-        session_name=told.session_name,
-        session_path=told.session_path,
-        properties=told.properties,
+        session_id=session.id,
+        session_name=session.name,
+        session_path=session.path,
+        session_source=session.source,
+        agent_program=read.agent.program,
+        agent_session_id=read.agent.session_id,
+        agent_id=read.agent.agent_id,
+        parent_agent_id=read.agent.parent_agent_id,
+        agent_name=read.agent.agent_name,
+        trace_id=read.agent.trace_id,
+        span_id=read.agent.span_id,
+        properties=session.properties,
         request_preview=read.request_preview if not told.omit_request else "",
         response_preview=read.response_preview if not told.omit_response else "",
         request_bytes=exchange.request_body_bytes,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from heli.backend.queries.money import add_exactly, plain
-from heli.backend.queries.scope import TABLE, Scope
+from heli.backend.queries.scope import TABLE, Scope, only_model_calls
 from heli.backend.stores.request_log import RequestLog
 from heli.schema.errors import UsageError
 
@@ -17,6 +17,7 @@ MAX_GROUPS = 10_000
 MAX_DIMENSIONS = 8
 UTC = zoneinfo.ZoneInfo("UTC")
 COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "session": "session_id"}
+COLUMNS["agent"] = "if(agent_name != '', agent_name, agent_id)"
 PERIODS = {"hour": "toStartOfHour(created_at, {zone:String})", "day": "toDate(created_at, {zone:String})"}
 PERIODS["month"] = "toStartOfMonth(toDate(created_at, {zone:String}))"
 PROPERTY = "property:"
@@ -61,13 +62,14 @@ class CostReport(msgspec.Struct, frozen=True, kw_only=True):
 def spend_report(
     log: RequestLog, scope: Scope, by: Sequence[str], zone: zoneinfo.ZoneInfo = UTC
 ) -> CostReport:
-    """Spend grouped by `by`: model, provider, user, session, property:<name>, hour, day, month.
+    """Spend of calls to models, grouped by `by`: model, provider, user, session, agent, property:<name>,
+    hour, day, month.
 
     Days and hours are those of `zone`. Raises `UsageError` for a word that is none of these,
     and when there are more than `MAX_GROUPS` groups.
     """
     dimensions, parameters = _dimensions(by)
-    rows = _query(log, scope, dimensions, {**parameters, "zone": zone.key})
+    rows = _query(log, only_model_calls(scope), dimensions, {**parameters, "zone": zone.key})
     if len(rows) > MAX_GROUPS:
         raise UsageError(
             f"grouping by {', '.join(by)} makes more than {MAX_GROUPS:,} groups",

@@ -72,7 +72,8 @@ _HELI: dict[str, Column] = {
         "listener outcome operation origin path method request_model response_model cost_state cost_reason"
         " price_source finish_reason error_class error_message provider_request_id service_tier session_id"
         " session_name session_path request_preview response_preview request_text response_text"
-        " interpret_error bodies_omitted",
+        " interpret_error bodies_omitted session_source agent_program agent_session_id agent_id"
+        " parent_agent_id agent_name trace_id span_id",
     ),
     **_each(
         number_column,

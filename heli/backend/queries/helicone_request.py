@@ -12,9 +12,10 @@ from heli.backend.queries.exchange_view import reply_json
 from heli.backend.queries.json_text import json_or_none
 from heli.backend.queries.money import plain
 from heli.backend.stores.bodies import BodyStore
+from heli.providers import find_call
 from heli.providers.encoding import decode_body
+from heli.providers.sockets.turn import decode_archived
 from heli.schema.errors import HeliError
-from heli.schema.exchange import decode_exchanges
 
 MAX_INLINE_BYTES = 64 * 1024 * 1024
 """Bodies in one answer; what comes after is named, not shown."""
@@ -87,18 +88,19 @@ class BodyReader:
             return _message("left out of this long answer; ask for this request alone"), _message("left out")
         request, response = json_or_none(row["request_body"]), json_or_none(row["response_body"])
         if (request is None or response is None) and row["body_ref"]:
-            request, response = self._archived(row["body_ref"], request, response)
+            request, response = self._archived(row, request, response)
         self._room -= sum(len(bytes(body)) for body in (request, response) if isinstance(body, msgspec.Raw))
         return (
             _message(_why_none(row, "request")) if request is None else request,
             _message(_why_none(row, "response")) if response is None else response,
         )
 
-    def _archived(self, ref: str, request: Any, response: Any) -> tuple[Any, Any]:
+    def _archived(self, row: Mapping[str, Any], request: Any, response: Any) -> tuple[Any, Any]:
         try:
-            (exchange,) = decode_exchanges(self._store.get(ref))
+            carrier = decode_archived(self._store.get(row["body_ref"]))
         except HeliError as error:
             return request, response or _message(error.message)
+        exchange = find_call(carrier, row["request_id"].bytes)
         if request is None:
             request = json_or_none(decode_body(exchange.request_headers, exchange.request_body))
         if response is None:

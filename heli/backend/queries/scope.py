@@ -22,6 +22,11 @@ class Scope(msgspec.Struct, frozen=True):
         return Scope(f"{self.sql} AND ({sql})", {**self.parameters, **parameters})
 
 
+def only_model_calls(scope: Scope) -> Scope:
+    """Without lists of models, an agent's housekeeping and warm-ups: what runs no model and costs nothing."""
+    return scope.and_also("NOT (cost_state = 'free' AND operation IN ('other', 'models', 'warm_up'))")
+
+
 def scope_of(organisation: UUID, node: Node = "all") -> Scope:
     """All rows of an organisation that the filter lets through. Raises `FilterError`."""
     scope = Scope("organization_id = {organisation:UUID}", {"organisation": str(organisation)})

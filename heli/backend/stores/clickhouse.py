@@ -74,10 +74,13 @@ class ClickHouse:
             result = self._connected().query(sql, parameters=bound, settings=dict(settings or {}))
             return list(result.named_results())
 
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
-        """Run a statement that answers nothing."""
+    def command(
+        self, sql: str, settings: Mapping[str, Any] | None = None, parameters: Mapping[str, Any] | None = None
+    ) -> None:
+        """Run a statement that answers nothing; `parameters` as in `query`."""
+        bound = {name: _bindable(value) for name, value in (parameters or {}).items()}
         with self._errors():
-            self._connected().command(sql, settings=dict(settings or {}))
+            self._connected().command(sql, parameters=bound, settings=dict(settings or {}))
 
     def insert(
         self,

@@ -135,12 +135,23 @@ HELI_COLUMNS: Sequence[Column] = (
     ("body_ref", "String", lambda row, r, u: r.body_ref),
     ("interpret_error", "String", lambda row, r, u: r.interpret_error),
     ("bodies_omitted", WORD, lambda row, r, u: r.bodies_omitted),
+    ("session_source", WORD, lambda row, r, u: r.session_source),
+    ("agent_program", WORD, lambda row, r, u: r.agent_program),
+    ("agent_session_id", "String", lambda row, r, u: r.agent_session_id),
+    ("agent_id", "String", lambda row, r, u: r.agent_id),
+    ("parent_agent_id", "String", lambda row, r, u: r.parent_agent_id),
+    ("agent_name", WORD, lambda row, r, u: r.agent_name),
+    ("trace_id", "String", lambda row, r, u: r.trace_id),
+    ("span_id", "String", lambda row, r, u: r.span_id),
+    ("tool_uses", "String", lambda row, r, u: row.tool_uses),
+    ("thread_keys", "Array(UInt64)", lambda row, r, u: row.thread_keys),
+    ("thread_follows", "Array(UInt64)", lambda row, r, u: row.thread_follows),
 )
 
 COLUMNS: Sequence[Column] = (*HELICONE_COLUMNS, *HELI_COLUMNS)
 COLUMN_TYPES: Mapping[str, str] = {name: type_name for name, type_name, _ in COLUMNS}
 
-_BULKY = {"request_text", "response_text"}
+_BULKY = {"request_text", "response_text", "tool_uses", "thread_keys", "thread_follows"}
 REQUEST_COLUMNS: Sequence[str] = (
     "request_id",
     "organization_id",

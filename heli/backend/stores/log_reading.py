@@ -66,6 +66,14 @@ def request_from_row(row: Mapping[str, Any]) -> Request:
         body_ref=row["body_ref"],
         interpret_error=row["interpret_error"],
         bodies_omitted=row["bodies_omitted"],
+        session_source=row["session_source"],
+        agent_program=row["agent_program"],
+        agent_session_id=row["agent_session_id"],
+        agent_id=row["agent_id"],
+        parent_agent_id=row["parent_agent_id"],
+        agent_name=row["agent_name"],
+        trace_id=row["trace_id"],
+        span_id=row["span_id"],
     )
 
 
@@ -86,6 +94,9 @@ def log_row_from_row(row: Mapping[str, Any]) -> LogRow:
         scores=row["scores"],
         prompt_id=row["prompt_id"],
         prompt_version=row["prompt_version"],
+        tool_uses=row["tool_uses"],
+        thread_keys=list(row["thread_keys"]),
+        thread_follows=list(row["thread_follows"]),
     )
 
 

@@ -38,6 +38,12 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     scores: dict[str, int] = {}
     prompt_id: str = ""
     prompt_version: str = ""
+    tool_uses: str = ""
+    """JSON of the tools that the reply calls, and of the results that the request brought."""
+    thread_keys: list[int] = []
+    """Keys by which later calls are known to go on from this one."""
+    thread_follows: list[int] = []
+    """Keys of the calls that this one may go on from."""
 
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

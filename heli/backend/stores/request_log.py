@@ -79,6 +79,18 @@ class RequestLog:
         """Rows of a query, each `{column: value}`. Values go in as `{name:Type}`, never into the text."""
         return self._server.query(sql, parameters, READ_SETTINGS)
 
+    def write_again(self, changes: Mapping[str, str], condition: str, parameters: Mapping[str, Any]) -> None:
+        """Replace text columns of the rows that meet a condition, durably. Doing it twice changes nothing."""
+        # The rows are chosen in a query of their own, as a condition would mean the new values otherwise.
+        replaced = ", ".join(f"{{new_{name}:String}} AS {name}" for name in changes)
+        same = " AND ".join(f"{name} = {{new_{name}:String}}" for name in changes)
+        self._server.command(
+            f"INSERT INTO {TABLE} SELECT * REPLACE ({replaced}, updated_at + toIntervalMillisecond(1)"  # noqa: S608
+            f" AS updated_at) FROM (SELECT * FROM {TABLE} WHERE ({condition}) AND NOT ({same}))",
+            {**READ_SETTINGS, "insert_deduplicate": 0},
+            {**parameters, **{f"new_{name}": value for name, value in changes.items()}},
+        )
+
     def ping(self) -> None:
         """Return if the log can be read; raise `UnreachableError`, `DeniedError` or `StoreError` if not."""
         self._server.query(f"SELECT 1 FROM {TABLE} LIMIT 0")  # noqa: S608

@@ -91,6 +91,9 @@ _GROWING = {
     "response.function_call_arguments.delta": ("", "arguments"),
     "response.mcp_call_arguments.delta": ("", "arguments"),
     "response.custom_tool_call_input.delta": ("", "input"),
+    "response.text.delta": ("content", "text"),
+    "response.audio_transcript.delta": ("content", "transcript"),
+    "response.output_audio_transcript.delta": ("content", "transcript"),
 }
 """`{event: (list of the item that grows, field that grows)}`."""
 
@@ -138,7 +141,7 @@ def _part_type(item: dict[str, Json], place: str, name: str) -> str:
         return "summary_text"
     if item.get("type") == "reasoning":
         return "reasoning_text"
-    return "refusal" if name == "refusal" else "output_text"
+    return {"refusal": "refusal", "transcript": "output_audio"}.get(name, "output_text")
 
 
 def _assemble(events: Sequence[Event]) -> Json:
@@ -221,8 +224,11 @@ def _content_part(item: Json) -> Part:
             name = fields.get("filename") or fields.get("file_id")
             url = fields.get("file_url") or fields.get("file_data")
             return media_part(PartKind.FILE, url=url, name=name)
-        case "input_audio":
+        case "input_audio" | "output_audio" | "audio":
             audio = as_dict(fields.get("input_audio"))
-            return media_part(PartKind.AUDIO, data=audio.get("data"), media_type=audio.get("format"))
+            part = media_part(PartKind.AUDIO, data=audio.get("data"), media_type=audio.get("format"))
+            size = as_count(fields.get("audio_bytes")) or part.data_bytes
+            transcript = as_text(fields.get("transcript"))
+            return msgspec.structs.replace(part, text=transcript, data_bytes=size)
         case _:
             return other_part(item)

@@ -20,6 +20,11 @@ END_DROPPED = "how the call ended is unknown: the spool was full"
 END_UNREADABLE = "how the call ended is unknown: another release of heli wrote it down"
 
 
+MAX_SOCKET_TIMES = 65_536
+"""Of a WebSocket: the gateway tells of new bytes five times a second at least, so for hours."""
+SWITCHING_PROTOCOLS = 101
+
+
 class _Growth:
     """What the pieces of one direction add up to."""
 
@@ -31,10 +36,18 @@ class _Growth:
     def add(self, data: bytes, chunks: ChunkTimes) -> None:
         self.pieces.append(data)
         self.chunks += chunks
-        if len(self.chunks) > MAX_CHUNK_TIMES:
-            when, _ = self.chunks[MAX_CHUNK_TIMES - 1]
-            rest = sum(size for _, size in self.chunks[MAX_CHUNK_TIMES - 1 :])
-            self.chunks[MAX_CHUNK_TIMES - 1 :] = [(when, rest)]
+        self._bound(MAX_SOCKET_TIMES)
+
+    def times(self, *, is_websocket: bool) -> ChunkTimes:
+        """A WebSocket of hours carries many calls, which are told apart by these."""
+        self._bound(MAX_SOCKET_TIMES if is_websocket else MAX_CHUNK_TIMES)
+        return self.chunks
+
+    def _bound(self, most: int) -> None:
+        if len(self.chunks) > most:
+            when, _ = self.chunks[most - 1]
+            rest = sum(size for _, size in self.chunks[most - 1 :])
+            self.chunks[most - 1 :] = [(when, rest)]
 
     @property
     def body(self) -> bytes:
@@ -87,26 +100,29 @@ class Assembly:
         return msgspec.structs.replace(
             closed,
             request_body=self._request.body,
-            request_chunks=self._request.chunks,
+            request_chunks=self._request.times(is_websocket=closed.is_websocket),
             response_body=self._response.body,
-            response_chunks=self._response.chunks,
+            response_chunks=self._response.times(is_websocket=closed.is_websocket),
             bodies_dropped=closed.bodies_dropped or has_hole,
         )
 
     def interrupt(self, error: str, *, has_hole: bool) -> Exchange:
         """The call as it stands, when nobody told its end."""
+        # The beginning may have been written down before the connection was upgraded.
+        is_websocket = self._opened.is_websocket or self._status == SWITCHING_PROTOCOLS
         return msgspec.structs.replace(
             self._opened,
             outcome=Outcome.INTERRUPTED,
             error=error,
             request_body=self._request.body,
             request_body_bytes=max(self._request.wire_bytes, self._opened.request_body_bytes),
-            request_chunks=self._request.chunks,
+            request_chunks=self._request.times(is_websocket=is_websocket),
             response_status=self._status,
             response_headers=self._headers,
             response_body=self._response.body,
             response_body_bytes=max(self._response.wire_bytes, self._opened.response_body_bytes),
-            response_chunks=self._response.chunks,
+            response_chunks=self._response.times(is_websocket=is_websocket),
+            is_websocket=is_websocket,
             first_byte_us=self._first_byte_us,
             bodies_dropped=self._opened.bodies_dropped or has_hole,
             reach=self._opened.reach if self._status is None else Reach.ANSWERED,

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from heli.proxy.spool.batches import MAX_BYTES, MAX_EXCHANGES, Batch
 from heli.proxy.spool.compaction import compact
 from heli.proxy.spool.crash_points import reach
@@ -83,6 +85,10 @@ class Backlog:
     def acknowledge(self, batch: Batch) -> None:
         """Every exchange of the batch is in the backend or in the dead letters."""
         self._clean_up(batch.end, len(batch.exchanges))
+
+    def open_sockets(self, now: float, pause_s: float) -> Iterator[msgspec.Raw]:
+        """As `Reassembler.open_sockets` tells them."""
+        return self._calls.open_sockets(now, pause_s)
 
     def close(self) -> None:
         self._reader.close()

@@ -60,10 +60,16 @@ _read_head = msgspec.msgpack.Decoder(_Head).decode
 class _OpenCall:
     """Where the pieces of a call in flight lie."""
 
-    __slots__ = ("incarnation", "places")
+    __slots__ = ("due", "incarnation", "is_socket", "places", "told")
 
     def __init__(self, incarnation: bytes) -> None:
         self.incarnation = incarnation
+        self.is_socket: bool | None = None
+        """Whether it was upgraded; `None` until its reply has begun."""
+        self.due = 0.0
+        """When to tell of it while it goes on, by the caller's clock; 0 when nobody asked yet."""
+        self.told = 0
+        """How many `places` there were when that was done last."""
         self.places = array("Q")
         """`sequence, segment, offset` of each piece, in a row."""
 
@@ -145,6 +151,30 @@ class Reassembler:
             for _, number, _ in call:
                 self.held[number] -= 1
         return not self._told
+
+    def open_sockets(self, now: float, pause_s: float) -> Iterator[msgspec.Raw]:
+        """WebSockets in flight as far as they came, of which something came in `pause_s` or longer.
+
+        Their pieces stay: what is told here is told again by the end.
+        """
+        for call in self._calls.values():
+            if call.is_socket is False or now < call.due:
+                continue
+            is_first, call.due = not call.due, now + pause_s
+            if is_first or len(call.places) == call.told:
+                continue
+            exchange = self._so_far(call)
+            if exchange is not None and exchange.response_status is not None:
+                call.is_socket = exchange.is_websocket
+                if call.is_socket:
+                    call.told = len(call.places)
+                    yield msgspec.Raw(_encode(exchange))
+
+    def _so_far(self, call: _OpenCall) -> Exchange | None:
+        """The call as it stands; `None` when a piece is missing."""
+        gap = self._gap_in(call, call.last_sequence, only_losses=True)
+        assembly, has_hole = self._assemble(call) if gap is None else (None, True)
+        return None if assembly is None or has_hole else assembly.interrupt("", has_hole=False)
 
     def pieces_in(self, number: int) -> list[int]:
         """The offsets, ascending, of the pieces of calls in flight in a segment."""

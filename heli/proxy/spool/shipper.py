@@ -4,6 +4,7 @@ One process serves the folders of all workers, also of those that are long gone.
 `python -m heli.proxy.spool.shipper` runs it until SIGTERM.
 """
 
+import http.client
 import logging
 import os
 import random
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.backlog import Backlog
-from heli.proxy.spool.batches import Batch
+from heli.proxy.spool.batches import Batch, compress_list
 from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.dead_letters import bury
 from heli.proxy.spool.heartbeat import HeartbeatSender
@@ -41,10 +42,24 @@ _NICENESS = 10
 log = logging.getLogger("heli.shipper")
 
 
+_SOCKET_LOOK_S = 1.0
+_SOCKET_PAUSE_S = 10.0
+"""How often the responses that have ended on a WebSocket are told of while it goes on."""
+_SOCKET_SHARE = 50
+"""Telling of it again takes all of it again: at most this part of the time goes into that."""
+
+
 class Shipper:
     """Ships batch after batch, a folder at a time, for ever."""
 
-    def __init__(self, spool: Path, dead_letters: Path, connection: BackendConnection, stop: Stop) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        dead_letters: Path,
+        connection: BackendConnection,
+        stop: Stop,
+        socket_pause_s: float = _SOCKET_PAUSE_S,
+    ) -> None:
         self.is_backend_up = True
         self._spool = spool
         self._dead_letters = dead_letters
@@ -53,6 +68,8 @@ class Shipper:
         self._backlogs: dict[Path, Backlog] = {}
         self._due: dict[Path, float] = {}
         self._looked_at = -_LOOK_FOR_FOLDERS_S
+        self._sockets_at = 0.0
+        self._socket_pause_s = socket_pause_s
         self._backend_trouble = Seldom(log)
         self._disk_trouble = Seldom(log)
 
@@ -74,7 +91,28 @@ class Shipper:
                 has_more |= self._ship_folder(folder)
             except OSError as error:
                 self._start_over(folder, error)
+        if not has_more and self.is_backend_up:
+            self._tell_of_sockets()
         return has_more
+
+    def _tell_of_sockets(self) -> None:
+        """Best effort, and at leisure: the end of a WebSocket brings all of it."""
+        began = time.monotonic()
+        if began < self._sockets_at:
+            return
+        for folder, backlog in list(self._backlogs.items()):
+            try:
+                for exchange in backlog.open_sockets(began, self._socket_pause_s):
+                    if self._stop:
+                        return
+                    self._connection.post("/v1/ingest/open", compress_list([exchange]), {})
+            except http.client.HTTPException as error:
+                log.debug("an open WebSocket was not told of: %s", error)
+            except OSError as error:
+                log.debug("an open WebSocket of %s was not told of: %s", folder, error)
+        took = time.monotonic() - began
+        pause = min(_SOCKET_LOOK_S, self._socket_pause_s)
+        self._sockets_at = time.monotonic() + max(pause, took * _SOCKET_SHARE)
 
     def _ship_folder(self, folder: Path) -> bool:
         backlog = self._backlogs[folder]

@@ -135,6 +135,17 @@ FIELDS: tuple[Field, ...] = (
     _field(
         "session.path", Kind.TEXT, "session_path", "the place in the session's tree", "session.path:/plan/*"
     ),
+    _field("agent", Kind.TEXT, "agent_name agent_id", "the agent that made the call", "agent:tests"),
+    _field(
+        "agent.program",
+        Kind.TEXT,
+        "agent_program",
+        "claude-code, codex or gemini-cli",
+        "agent.program:codex",
+        "program",
+        "lower",
+    ),
+    _field("trace", Kind.TEXT, "trace_id", "the trace of the call's traceparent", "trace:4bf92f35*"),
     _field(
         "prop",
         Kind.PROPERTY,

@@ -212,9 +212,7 @@ def test_an_estimate_stays_one_and_its_reason_does_not_grow(backend: RunningBack
 
 def test_free_calls_stay_free(backend: RunningBackend) -> None:
     refusal = b'{"error": {"message": "Incorrect API key provided", "type": "invalid_request_error"}}'
-    backend.send(
-        an_exchange(path="/v1/moderations"), an_exchange(response_status=401, response_body=refusal)
-    )
+    backend.send(an_exchange(path="/v1/moderations"), an_exchange(response_status=401, response_body=refusal))
 
     assert done(backend, table=table(), write=True)["rewritten_requests"] == 0
 

@@ -101,6 +101,14 @@ FULL: dict[str, Any] = {
     "body_ref": "2026-10-25/0123456789ab/14",
     "interpret_error": "the stream broke off",
     "bodies_omitted": "request,response",
+    "session_source": "agent",
+    "agent_program": "claude-code",
+    "agent_session_id": "0199f3a2",
+    "agent_id": "a1b2c3",
+    "parent_agent_id": "d4e5f6",
+    "agent_name": "tests",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "span_id": "00f067aa0ba902b7",
 }
 
 

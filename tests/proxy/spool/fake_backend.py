@@ -24,6 +24,8 @@ class FakeBackend:
         self.batches: list[tuple[str, list[bytes]]] = []
         self.live: list[Record] = []
         self.heartbeats: list[Heartbeat] = []
+        self.open: list[Exchange] = []
+        """WebSockets as they were told of while they went on."""
         self.tokens: list[str] = []
         self.changed = threading.Condition()
         self.refuse: Callable[[list[Exchange]], tuple[int, str] | None] = lambda _exchanges: None
@@ -81,6 +83,8 @@ class FakeBackend:
             return self._take_live(request, body)
         if request.path == "/v1/ingest/heartbeat":
             return self._take_heartbeat(request, body)
+        if request.path == "/v1/ingest/open":
+            return self._take_open(request, body)
         assert request.headers["Content-Type"] == "application/x-heli-exchanges"
         assert request.headers["Content-Encoding"] == "zstd"
         exchanges = decode_exchanges(zstandard.decompress(body))
@@ -116,6 +120,12 @@ class FakeBackend:
             self.heartbeats.append(msgspec.json.decode(body, type=Heartbeat))
             self.changed.notify_all()
         _reply(request, 204, b"")
+
+    def _take_open(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        with self.changed:
+            self.open += decode_exchanges(zstandard.decompress(body))
+            self.changed.notify_all()
+        _reply(request, 200, b'{"stored": 0, "duplicates": 0, "rejected": []}')
 
     def _take_live(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         raw = msgspec.msgpack.decode(zstandard.decompress(body), type=list[msgspec.Raw])

@@ -26,7 +26,7 @@ from heli.proxy.spool.shipper import Shipper
 from heli.proxy.spool.stopping import Stop
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
-from heli.schema.exchange import Direction, Outcome
+from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Outcome
 
 
 @pytest.fixture
@@ -34,6 +34,9 @@ def backend() -> Iterator[FakeBackend]:
     backend = FakeBackend().start()
     yield backend
     backend.stop()
+
+
+SOCKET_PAUSE_S = 0.05
 
 
 class Running:
@@ -49,7 +52,7 @@ class Running:
     def start(self) -> None:
         self.stop = Stop()
         self.connection = BackendConnection(self.backend.url, "secret", timeout_s=5)
-        self.shipper = Shipper(self.spool, self.dead_letters, self.connection, self.stop)
+        self.shipper = Shipper(self.spool, self.dead_letters, self.connection, self.stop, SOCKET_PAUSE_S)
         self.thread = threading.Thread(target=self.shipper.run)
         self.thread.start()
 
@@ -128,6 +131,67 @@ def test_a_call_in_flight_is_put_together_when_it_ends(running: Running, backend
     assert sum(size for _, size in call.response_chunks) == len(body)
     assert (call.outcome, call.end_us, call.bodies_dropped) == (Outcome.COMPLETE, 30, False)
     running.settle()
+
+
+UPGRADED = {"response_status": 101, "response_headers": [(b"Upgrade", b"websocket")], "first_byte_us": 7}
+
+
+def test_a_websocket_is_told_of_while_it_goes_on_and_again_at_its_end(
+    running: Running, backend: FakeBackend
+) -> None:
+    spool = Spool.open(running.spool / "gateway-0", spool_settings())
+    spool.append(an_opened(1, request_body=b"", request_body_bytes=0))
+    spool.append(an_opened(2))
+    spool.append(a_grown(2, b"half an answer", response_status=200, response_headers=[]))
+    spool.append(a_grown(1, b"", chunks=[], **UPGRADED))
+    spool.append(a_grown(1, b"asked", direction=Direction.REQUEST, chunks=[(10, 5)]))
+    spool.append(a_grown(1, b"told", chunks=[(20, 4)]))
+    backend.wait_for(lambda: bool(backend.open))
+    spool.append(a_grown(1, b" more", chunks=[(30, 5)]))
+    backend.wait_for(lambda: backend.open[-1].response_body == b"told more")
+
+    told = backend.open[-1]
+    assert {call.id for call in backend.open} == {an_id(1)}
+    assert (told.is_websocket, told.end_us, told.request_body) == (True, None, b"asked")
+    assert told.response_chunks == [(20, 4), (30, 5)]
+    assert backend.stored == {}
+    end = {"is_websocket": True, "request_body_bytes": 5, "response_body_bytes": 9, "request_chunks": []}
+    spool.append(a_closed(1, response_status=101, **end))
+    spool.append(a_closed(2))
+    backend.wait_for_stored(2)
+    spool.close()
+    assert backend.stored[an_id(1)].response_body == b"told more"
+    assert not backend.stored[an_id(1)].bodies_dropped
+    running.settle()
+
+
+def test_a_websocket_of_hours_keeps_the_times_by_which_its_calls_are_told_apart(
+    running: Running, backend: FakeBackend
+) -> None:
+    spool = Spool.open(running.spool / "gateway-0", spool_settings())
+    pieces = 3
+    each = MAX_CHUNK_TIMES
+    spool.append(an_opened(1, request_body=b"", request_body_bytes=0))
+    for piece in range(pieces):
+        times = [(piece * each + number, 1) for number in range(each)]
+        spool.append(a_grown(1, bytes(each), chunks=times, **(UPGRADED if piece == 0 else {})))
+    ends = {"response_status": 101, "request_body_bytes": 0, "response_body_bytes": pieces * each}
+    spool.append(a_closed(1, is_websocket=True, request_chunks=[], **ends))
+    backend.wait_for_stored(1)
+    spool.close()
+    assert backend.stored[an_id(1)].response_chunks == [(at, 1) for at in range(pieces * each)]
+
+
+def test_a_websocket_whose_writer_is_gone_is_one_though_it_was_opened_before_its_upgrade(
+    running: Running, backend: FakeBackend
+) -> None:
+    spool = Spool.open(running.spool / "gateway-0", spool_settings())
+    spool.append(an_opened(1, request_body=b"", request_body_bytes=0))
+    spool.append(a_grown(1, b"told", chunks=[(20, 4)], **UPGRADED))
+    spool.close()
+    backend.wait_for_stored(1)
+    assert backend.stored[an_id(1)].is_websocket
+    assert backend.stored[an_id(1)].outcome is Outcome.INTERRUPTED
 
 
 def test_a_call_whose_writer_is_gone_is_interrupted(running: Running, backend: FakeBackend) -> None:

@@ -63,6 +63,17 @@ def events_of(asked: Asked, body: Event, scenario: Scenario) -> list[Event]:
     return [event | {"sequence_number": number} for number, event in enumerate(events)]
 
 
+def warm_up_of(asked: Asked, body: Event) -> list[Event]:
+    """What comes of `generate: false` on a WebSocket: a response without output, and nothing to pay."""
+    begun = _object(asked, body, "in_progress", [], None)
+    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    done = _object(asked, body, "completed", [], nothing)
+    return [
+        {"type": "response.created", "response": begun, "sequence_number": 0},
+        {"type": "response.completed", "response": done, "sequence_number": 1},
+    ]
+
+
 def _usage(asked: Asked, answered: Answer) -> Event:
     output = answered.output_tokens + answered.reasoning_tokens
     return {

@@ -1,0 +1,22 @@
+"""How a session is named in a line of a list."""
+
+import pytest
+
+from heli.cli.request_rows import session_title
+
+
+@pytest.mark.parametrize(
+    ("name", "session_id", "path", "shown"),
+    [
+        ("fix-login", "run-1", "/2", "fix-login/2"),
+        ("", "run-1", "/", "run-1"),
+        ("", "0199f3a2-5b1e-7c33-9f21-6f0d8c1e2a77", "/a1b2c3d", "0199f3a2/a1b2c3d"),
+        ("", "thread-0199f3a25b1e-7f3a91", "/", "thread-7f3a91"),
+        ("", "thread-of-mine", "/plan/search", "thread-of-mine/plan/search"),
+        ("", "", "", ""),
+    ],
+)
+def test_a_session_is_named_shortly_and_with_its_place(
+    name: str, session_id: str, path: str, shown: str
+) -> None:
+    assert session_title(name, session_id, path) == shown
