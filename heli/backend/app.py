@@ -7,13 +7,14 @@ import functools
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import heli
-from heli.backend.api import costs, errors, health, helicone, ingest, live, requests
+from heli.backend.api import costs, errors, health, helicone, ingest, live, requests, statusline
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
 from heli.backend.api.metrics import Metrics
@@ -23,14 +24,18 @@ from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
 from heli.backend.own_prices import own_prices_file
-from heli.backend.queries.costs import spend_report
+from heli.backend.queries.costs import Spend, spend_report
+from heli.backend.queries.scope import scope_of
+from heli.backend.session_spend import SessionSpend
 from heli.backend.stores.packed_bodies import PackedBodyStore
+from heli.backend.stores.request_log import RequestLog
 from heli.backend.watched_stores import WatchedStores
 from heli.providers import PriceBook, peek
 from heli.schema.errors import HeliError
 from heli.schema.exchange import Exchange
 from heli.schema.live import LiveCall
 from heli.schema.paths import read_or_make_secret
+from heli.schema.request import LOCAL_ORGANISATION
 from heli.schema.settings import Loaded
 
 BATCH_SLACK_BYTES = 16 * 1024 * 1024
@@ -51,15 +56,31 @@ def make_parts(loaded: Loaded, stores: WatchedStores | None = None) -> Parts:
     max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
     hub, metrics = LiveHub(look), Metrics()
     pipeline = Pipeline(stores.log, bodies, PriceBook.load(own_prices_file(loaded)))
+    door = IngestDoor(pipeline, hub, token, max_bytes, metrics.count_batch)
     return Parts(
         log=stores.log,
         bodies=bodies,
         hub=hub,
-        door=IngestDoor(pipeline, hub, token, max_bytes, metrics.count_batch),
+        door=door,
+        sessions=sum_up_sessions(stores.log, door, hub),
         readiness=stores.log_readiness,
         accounts=stores.accounts_readiness,
         metrics=metrics,
     )
+
+
+def sum_up_sessions(
+    log: RequestLog, door: IngestDoor, hub: LiveHub, organisation: UUID = LOCAL_ORGANISATION
+) -> SessionSpend:
+    """Running sums that follow what the door takes in."""
+
+    async def ask(session_id: str) -> Spend:
+        rows = scope_of(organisation).and_also("session_id = {session:String}", session=session_id)
+        return await door.between_batches(lambda: spend_report(log, rows, []).total)
+
+    sessions = SessionSpend(ask)
+    hub.on_stored.append(sessions.add)
+    return sessions
 
 
 def watch(parts: Parts) -> None:
@@ -96,6 +117,7 @@ def make_app(parts: Parts) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with parts.hub.running(), keep_spent(parts):
             yield
+        parts.sessions.close()
         await asyncio.to_thread(parts.door.close)
 
     app = FastAPI(
@@ -108,7 +130,7 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, costs, live, helicone, ingest, health):
+    for part in (requests, costs, live, statusline, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
     limits = {ingest.INGEST_PATH: parts.door.max_bytes, ingest.LIVE_PATH: parts.door.max_bytes}

@@ -11,6 +11,7 @@ from heli.backend.ingest.door import IngestDoor
 from heli.backend.live import LiveHub
 from heli.backend.queries.scope import Scope, scope_of
 from heli.backend.readiness import Readiness
+from heli.backend.session_spend import SessionSpend
 from heli.backend.stores.bodies import BodyStore
 from heli.backend.stores.request_log import RequestLog
 from heli.schema.filter import Node
@@ -29,6 +30,7 @@ class Parts:
     """Of the request log, without which nothing goes in or out."""
     accounts: Readiness
     metrics: Metrics
+    sessions: SessionSpend
     organisation: UUID = LOCAL_ORGANISATION
 
     @property
