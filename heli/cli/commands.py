@@ -23,6 +23,9 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("Run", "run one process alone: gateway, backend or store", "serve:app"),
     "logs": Command("Look", "list calls, or follow them with --tail", "logs:logs"),
     "show": Command("Look", "one call: its conversation, tokens, cost and times", "show:show"),
+    "statusline": Command(
+        "Look", "one line for a prompt: today, this session, calls in flight", "statusline_command:statusline"
+    ),
     "costs": Command("Look", "what was spent, by model, day, user, session, …", "costs:costs"),
     "config": Command("Set up", "the settings, their values and where these came from", "config:app"),
     "paths": Command("Set up", "where heli keeps its files", "paths:paths"),
