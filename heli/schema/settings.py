@@ -30,6 +30,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     log_api: Port = 8788
     gateway: Port = 8789
     anthropic: Port = 8790
+    intercept: Port = 8791
     backend: Port = 8585
     store: Port = 8586
 

@@ -18,11 +18,13 @@ from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
 from heli.proxy.gateway.ports import bind, listening_ports
+from heli.proxy.handover import secret_file
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.exchange import Listener
+from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded, load_settings
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,9 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
     settings = loaded.settings
     loop = asyncio.get_running_loop()
     spool = Spool.open(loaded.paths.spool / worker, settings.spool)
-    gateway = Gateway(settings, spool, worker, loop, partial(spool_gauges, loaded, time.monotonic()))
+    gauges = partial(spool_gauges, loaded, time.monotonic())
+    secret = read_or_make_secret(secret_file(loaded.paths))
+    gateway = Gateway(settings, spool, worker, loop, gauges, secret)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

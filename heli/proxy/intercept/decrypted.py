@@ -1,0 +1,119 @@
+"""One decrypted connection, in mitmproxy's hands, and the bounds that mitmproxy does not set itself."""
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+from mitmproxy.connection import Server
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands, events, mode_specs, server
+from mitmproxy.proxy.layers.http import HttpLayer
+
+from heli.schema.run import Run
+
+_MODE = mode_specs.ProxyMode.parse("regular")
+
+
+class Tunnelled(msgspec.Struct):
+    """What is known of a connection before it is decrypted."""
+
+    host: str
+    port: int
+    run: Run | None
+    """By the user name; the process may tell more."""
+    searching: "asyncio.Task[Run | None] | None" = None
+    """Looks for the run by the process."""
+    http: HttpLayer | None = None
+    """The layer that reads the decrypted bytes, once it is there."""
+    error: str = ""
+
+    async def find_run(self, patience_s: float) -> Run | None:
+        """The run, for which a call does not wait longer than this."""
+        if self.run is None and self.searching is not None:
+            done, _ = await asyncio.wait([self.searching], timeout=patience_s)
+            if done:
+                self.run, self.searching = self.searching.result(), None
+        return self.run
+
+
+class PushedBack:
+    """A reader that gives bytes once more that were read to look at them."""
+
+    def __init__(self, reader: asyncio.StreamReader, data: bytes) -> None:
+        self._reader = reader
+        self._data = data
+
+    async def read(self, count: int = -1) -> bytes:
+        if self._data:
+            data, self._data = self._data, b""
+            return data
+        return await self._reader.read(count)
+
+
+class DecryptedConnection(server.LiveConnectionHandler):
+    """A program's connection whose TLS ends here. Its requests go where the addon sends them."""
+
+    def __init__(
+        self, master: Master, reader: Any, writer: asyncio.StreamWriter, options: Options, facts: Tunnelled
+    ) -> None:
+        super().__init__(reader, writer, options, _MODE)
+        self.facts = facts
+        self._master = master
+        self._began: float | None = time.monotonic()
+        """When the handshake or the head under way began; `None` when neither is."""
+        self.layer.context.server.address = (facts.host, facts.port)
+        self._most_buffered = int(options.heli_head_bytes)
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        with self.timeout_watchdog.disarm():
+            await self._master.addons.handle_lifecycle(hook)
+
+    async def server_event(self, event: events.Event) -> None:
+        await super().server_event(event)
+        if isinstance(event, events.DataReceived) and event.connection is self.client:
+            self._look_at_buffer()
+
+    def _look_at_buffer(self) -> None:
+        """mitmproxy reads heads of any size, and goes on reading while it waits for a reply."""
+        waiting = self._waiting_bytes()
+        if waiting > self._most_buffered:
+            self.end()
+        elif waiting == 0:
+            self._began = None
+        elif self._began is None:
+            self._began = time.monotonic()
+
+    def _waiting_bytes(self) -> int:
+        """Bytes that came and belong to a head, or a request, that cannot be dealt with yet."""
+        if self.facts.http is None:
+            return 1
+        reader: Any = self.facts.http.connections.get(self.client)
+        buffer = getattr(reader, "buf", b"")
+        is_in_body = getattr(reader, "request", None) is not None
+        return 0 if is_in_body and len(buffer) <= self._most_buffered else len(buffer)
+
+    def is_late(self, now: float, limit_s: float) -> bool:
+        """Whether the handshake, or the head of a request, should be complete by now."""
+        return self._began is not None and now - self._began > limit_s
+
+    def end(self) -> None:
+        """Hang up at once."""
+        io = self.transports.get(self.client)
+        if io is not None and io.handler is not None:
+            io.handler.cancel("ended by heli")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way."""
+        return self.facts.http is None or not self.facts.http.streams
+
+    def is_connected_to(self, address: tuple[str, int]) -> bool:
+        """Whether a connection to this address is there for the next call."""
+        if self.facts.http is None:
+            return False
+        return any(
+            isinstance(connection, Server) and connection.address == address and connection.connected
+            for connection in self.facts.http.connections
+        )
