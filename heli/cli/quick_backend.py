@@ -40,7 +40,7 @@ def find_backend(environ: Mapping[str, str], folder: str = ".") -> Address:
             url = url or str(told.get("backend", {}).get("url", ""))
             port = port or str(told.get("ports", {}).get("backend", ""))
     try:
-        return _parse(url) if url else Address("127.0.0.1", int(port or DEFAULT_PORT))
+        return parse_url(url) if url else Address("127.0.0.1", int(port or DEFAULT_PORT))
     except ValueError as error:
         raise NoAnswerError(str(error)) from error
 
@@ -93,7 +93,8 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _parse(url: str) -> Address:
+def parse_url(url: str) -> Address:
+    """The address in a base URL. Raises `ValueError`."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)

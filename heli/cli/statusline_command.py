@@ -24,7 +24,8 @@ def statusline(
         ),
     ] = "",
     when_down: Annotated[
-        str, typer.Option(metavar="TEXT", help="What to print while heli does not answer; nothing by default.")
+        str,
+        typer.Option(metavar="TEXT", help="What to print while heli does not answer; nothing by default."),
     ] = "",
 ) -> int:
     """Print one line for a prompt: what today and this session have cost, and the calls in flight.
