@@ -18,6 +18,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "up": Command("Run", "start heli on this machine", "up:up"),
     "run": Command("Run", "run a program and see its calls", "run:app"),
+    "env": Command("Run", "the same for a whole shell, for eval", "env:env"),
     "down": Command("Run", "stop it; calls in flight may finish first", "down:down"),
     "restart": Command("Run", "stop it and start it again in the background", "restart:restart"),
     "status": Command("Run", "what runs, on which ports, and what waits to be stored", "status:status"),

@@ -10,6 +10,7 @@ import typer
 from heli.cli.root import CONTEXT, make_app
 from heli.cli.runs import launching
 from heli.cli.runs.launching import CannotStartError
+from heli.cli.runs.shell_code import without_kit
 from heli.cli.terminal import say
 from heli.schema.errors import HeliError, UnreachableError, UsageError
 from heli.schema.run import Run
@@ -105,7 +106,7 @@ def _run(command: Sequence[str], wishes: Wishes, quiet: bool) -> int:
     launching.find_program(command, os.environ)
     prepared = _prepare_or_tell(command, wishes)
     if prepared is None:
-        launching.become(command, os.environ)
+        launching.become(command, without_kit(os.environ))
     if quiet:
         launching.become(command, prepared.environ)
     ended = launching.run_program(command, prepared.environ)

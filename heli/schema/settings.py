@@ -196,6 +196,7 @@ RESERVED_VARIABLES = frozenset(
         "HELI_PAGER",
         "HELI_SESSION",
         "HELI_RUN_ID",
+        "HELI_ENV_BEFORE",
         "HELI_CRASH_POINT",
         "HELI_FAULT",
         "HELI_REL_FULL",

@@ -93,11 +93,13 @@ class Log:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answers: list[Spend | Exception] = []
+        self.was_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
     async def ask(self, session_id: str) -> Spend:
         self.asked.append(session_id)
+        self.was_asked.set()
         await self.may_answer.wait()
         answer = self.answers.pop(0) if self.answers else NONE
         if isinstance(answer, Exception):
@@ -136,9 +138,10 @@ def test_the_log_is_asked_again_after_a_while_and_after_an_error() -> None:
         assert told is not None
         assert (told.requests, told.cost_usd) == (1, Decimal("0.5"))
         now += FRESH_S + 1
+        log.was_asked.clear()
         assert await sums.find("s", PATIENCE_S) == told
-        while len(log.asked) < 3:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(log.was_asked.wait(), PATIENCE_S)
+        assert log.asked == ["s", "s", "s"]
         sums.close()
 
     asyncio.run(scenario())
