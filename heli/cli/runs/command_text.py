@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MASK = "***"
+_MARK = "_heli_masked_"
+"""Stands for the mask until the words are quoted: a shell would have the mask's own characters quoted."""
 MOST_CHARS = 500
 _TELLING = (
     r"(?:key|token|secret|password|passwd|pwd|passphrase|credentials?|auth|authorization|bearer|jwt|cookie)"
@@ -34,12 +36,12 @@ def mask_command(command: Sequence[str]) -> str:
     masked, hides_next, program = [], "", Path(command[0]).name if command else ""
     for word in command:
         if hides_next:
-            masked.append(_mask_pair(word) if hides_next == "user" else MASK)
+            masked.append(_mask_pair(word) if hides_next == "user" else _MARK)
             hides_next = ""
             continue
         masked.append(_mask_word(word))
         hides_next = _announces(word, program)
-    text = shlex.join(masked).replace(f"'{MASK}'", MASK)
+    text = shlex.join(masked).replace(_MARK, MASK)
     return text if len(text) <= MOST_CHARS else text[: MOST_CHARS - 1] + "…"
 
 
@@ -70,14 +72,14 @@ def _is_secret(name: str) -> bool:
 
 def _mask_word(word: str) -> str:
     if (assigned := _ASSIGNED.fullmatch(word)) and _is_secret(assigned[1].lstrip("-")):
-        return f"{assigned[1]}={MASK}"
+        return f"{assigned[1]}={_MARK}"
     if (header := _HEADER.fullmatch(word)) and _is_secret(header[1]):
-        return f"{header[1]}: {MASK}"
-    word = _BEARER.sub(lambda found: f"{found[1]} {MASK}", word)
-    word = _QUERY.sub(lambda found: f"{found[1]}={MASK}", _USER_INFO.sub(f"{MASK}@", word))
-    return _KEY_LIKE.sub(MASK, word)
+        return f"{header[1]}: {_MARK}"
+    word = _BEARER.sub(lambda found: f"{found[1]} {_MARK}", word)
+    word = _QUERY.sub(lambda found: f"{found[1]}={_MARK}", _USER_INFO.sub(f"{_MARK}@", word))
+    return _KEY_LIKE.sub(_MARK, word)
 
 
 def _mask_pair(word: str) -> str:
     name, colon, _ = word.partition(":")
-    return f"{name}:{MASK}" if colon else MASK
+    return f"{name}:{_MARK}" if colon else _MARK
