@@ -25,8 +25,8 @@ Examples:
   heli ca allow llm.example.com
   heli ca export heli.pem
 
-It is made on this machine, when it is first needed, and may only sign for the hosts that heli decrypts. `heli run`
-lets one program trust it; nothing else does, unless you say `heli ca trust`.
+It is made on this machine, when it is first needed, and may only sign for the hosts that heli decrypts.
+`heli run` lets one program trust it; nothing else does, unless you say `heli ca trust`.
 """
 app = make_app(help=HELP)
 
