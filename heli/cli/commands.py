@@ -22,7 +22,7 @@ COMMANDS: dict[str, Command] = {
     "down": Command("Run", "stop it; calls in flight may finish first", "down:down"),
     "restart": Command("Run", "stop it and start it again in the background", "restart:restart"),
     "status": Command("Run", "what runs, on which ports, and what waits to be stored", "status:status"),
-    "serve": Command("Run", "run one process alone: gateway, backend or store", "serve:app"),
+    "serve": Command("Run", "run one process alone: gateway, intercept, backend, store", "serve:app"),
     "logs": Command("Look", "list calls, or follow them with --tail", "logs:logs"),
     "show": Command("Look", "one call: its conversation, tokens, cost and times", "show:show"),
     "statusline": Command(
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "costs": Command("Look", "what was spent, by model, day, user, session, …", "costs:costs"),
     "config": Command("Set up", "the settings, their values and where these came from", "config:app"),
+    "ca": Command("Set up", "the certificate authority of the interceptor, and who trusts it", "ca:app"),
     "paths": Command("Set up", "where heli keeps its files", "paths:paths"),
     "completion": Command("Set up", "print the completion script of a shell", "completion:completion"),
     "help": Command("Set up", "help on a command, the exit codes or the filters", "help:help_on"),

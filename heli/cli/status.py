@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from heli.cli import figures
+from heli.cli.intercept_status import InterceptStatus, lines_of, look_at_interceptor
 from heli.cli.options import ColorOption
 from heli.cli.process_states import ProcessStatus, look_at_processes
 from heli.cli.sink import encode
@@ -44,6 +45,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     spool: list[WorkerSpool]
     lag_s: float | None
     """The age of the oldest record that is not stored yet; `None` when nothing waits."""
+    intercept: InterceptStatus | None
+    """`None` when no interceptor of this heli answers."""
     dropped: int
     """Records that were never written, because the spool was full."""
 
@@ -81,6 +84,7 @@ def look(loaded: Loaded) -> Status:
         processes=processes,
         spool=spool,
         lag_s=max(ages, default=None),
+        intercept=look_at_interceptor(loaded),
         dropped=sum(worker.dropped_records for worker in spool),
     )
 
@@ -131,6 +135,8 @@ def _print(seen: Status) -> None:
     for text in [table.head(columns), *(table.line(row, columns) for row in rows)]:
         sys.stdout.write(text + "\n")
     sys.stdout.write(f"\n{_spool_line(seen)}\n")
+    if seen.intercept is not None:
+        sys.stdout.writelines(f"{text}\n" for text in lines_of(seen.intercept))
     for worker in seen.spool:
         if worker.trouble:
             say(f"spool of {worker.worker}: {worker.trouble}; what is in it waits until that is mended")

@@ -3,15 +3,7 @@
 The gateway takes them out before anything travels on or is recorded.
 """
 
-from pathlib import Path
-
-from heli.schema.paths import Paths
-
 ORIGIN_HEADER = b"Heli-Intercept-Origin"
 """Where the program sent its call, `https://api.openai.com`."""
 SECRET_HEADER = b"Heli-Intercept-Secret"
 """What only processes of this user know. Named so that it is masked wherever headers are recorded."""
-
-
-def secret_file(paths: Paths) -> Path:
-    return paths.state / "intercept-secret"

@@ -15,6 +15,7 @@ from heli.proxy.gateway.counters import Counters, Gauge, render
 from heli.proxy.gateway.handover import Handover
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import RequestIds
+from heli.proxy.gateway.outside import NOTHING_SPECIAL, Outside
 from heli.proxy.gateway.recorder import Recorder, SpoolWriter
 from heli.proxy.gateway.targets import Target, Targets
 from heli.proxy.gateway.upstream import Pool
@@ -40,6 +41,7 @@ class Gateway:
         loop: asyncio.AbstractEventLoop,
         read_gauges: Callable[[], list[Gauge]] = list,
         intercept_secret: str = "",
+        outside: Outside = NOTHING_SPECIAL,
     ) -> None:
         self.settings = settings
         self.loop = loop
@@ -52,7 +54,7 @@ class Gateway:
         own_ports = msgspec.structs.asdict(settings.ports).values()
         self.targets = Targets(base_urls, settings.gateway.allow_targets, own_ports)
         self._handover = Handover(intercept_secret, self.targets)
-        self.pool = Pool(self.targets, self.counters, settings.gateway.connect_timeout_s)
+        self.pool = Pool(self.targets, self.counters, settings.gateway.connect_timeout_s, outside)
         self.request_ids = RequestIds()
         self.callers: set[CallerConnection] = set()
         self.now = loop.time()

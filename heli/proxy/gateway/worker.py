@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -17,8 +18,8 @@ import uvloop
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
+from heli.proxy.gateway.outside import Outside
 from heli.proxy.gateway.ports import bind, listening_ports
-from heli.proxy.handover import secret_file
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
@@ -56,8 +57,9 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
     loop = asyncio.get_running_loop()
     spool = Spool.open(loaded.paths.spool / worker, settings.spool)
     gauges = partial(spool_gauges, loaded, time.monotonic())
-    secret = read_or_make_secret(secret_file(loaded.paths))
-    gateway = Gateway(settings, spool, worker, loop, gauges, secret)
+    secret = read_or_make_secret(loaded.paths.intercept_secret)
+    outside = Outside.from_environ(os.environ, loaded)
+    gateway = Gateway(settings, spool, worker, loop, gauges, secret, outside)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

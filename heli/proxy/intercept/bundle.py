@@ -10,40 +10,15 @@ import hashlib
 import json
 import os
 import re
-import ssl
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heli.proxy.intercept.authority import certificates
+from heli.proxy.root_files import named_sources, read_sources, system_roots
 from heli.schema.paths import Paths, make_private
 
-FILE_VARIABLES = (
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "AWS_CA_BUNDLE",
-    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "HTTPLIB2_CA_CERTS",
-    "GIT_SSL_CAINFO",
-    "PIP_CERT",
-    "CARGO_HTTP_CAINFO",
-    "NIX_SSL_CERT_FILE",
-    "CODEX_CA_CERTIFICATE",
-    "NODE_EXTRA_CA_CERTS",
-    "DENO_CERT",
-    "NPM_CONFIG_CAFILE",
-)
-"""Variables by which programs are told of root files."""
-
-_SYSTEM_FILES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 _BLOCK = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([^-]*)-----END")
 _LARGEST_FILE = 16 * 1024 * 1024
 _MOST_IN_FOLDER = 1024
@@ -71,7 +46,7 @@ def refresh_bundles(paths: Paths) -> int:
     """Write all bundles anew, as after a change of the authority; return how many there are."""
     count = 0
     for record in (paths.state / "bundles").glob("roots-*.json"):
-        sources = _read_sources(record)
+        sources = read_sources(record)
         if sources is not None:
             _write_if_changed(record.with_suffix(".pem"), _content(sources, certificates(paths)))
             count += 1
@@ -86,35 +61,6 @@ def make_upstream_roots(paths: Paths, environ: Mapping[str, str]) -> Path:
     file = folder / "upstream.pem"
     _write_if_changed(file, b"".join(_pem(block) for block in blocks))
     return file
-
-
-def named_sources(environ: Mapping[str, str], bundles: Path) -> list[str]:
-    """The root files and folders that the environment names, without heli's own bundles.
-
-    For one of those, what it was made of stands in its place.
-    """
-    named = [environ.get(name, "") for name in FILE_VARIABLES]
-    named += environ.get("SSL_CERT_DIR", "").split(os.pathsep)
-    found: dict[str, None] = {}
-    for text in filter(None, named):
-        path = Path(text).expanduser().absolute()
-        if path.parent == bundles.absolute():
-            found |= dict.fromkeys(_read_sources(path.with_suffix(".json")) or [])
-        else:
-            found[str(path)] = None
-    return list(found)
-
-
-def system_roots() -> list[Path]:
-    """Where the system keeps its roots; certifi's file where it has none."""
-    default = ssl.get_default_verify_paths()
-    for candidate in (*_SYSTEM_FILES, default.openssl_cafile):
-        path = Path(candidate)
-        if path.is_file() and path.stat().st_size:
-            return [path]
-    import certifi
-
-    return [Path(certifi.where())]
 
 
 def _content(sources: Iterable[str], own: Iterable[bytes]) -> bytes:
@@ -175,14 +121,6 @@ def _pem(der: bytes) -> bytes:
     text = base64.b64encode(der)
     lines = [text[index : index + 64] for index in range(0, len(text), 64)]
     return b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""])
-
-
-def _read_sources(record: Path) -> list[str] | None:
-    try:
-        sources = json.loads(record.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return [text for text in sources if isinstance(text, str)] if isinstance(sources, list) else None
 
 
 def _write_if_changed(file: Path, content: bytes) -> None:

@@ -60,9 +60,13 @@ class Leaves:
 
     def _look(self, now: datetime.datetime) -> None:
         if self._looked_at is None or abs((now - self._looked_at).total_seconds()) > FRESH_S:
-            self._current = authority.current(self._paths, now)
-            self._previous = authority.previous(self._paths, now)
-            self._looked_at = now
+            is_first, self._looked_at = self._looked_at is None, now
+            try:
+                self._current = authority.current(self._paths, now)
+                self._previous = authority.previous(self._paths, now)
+            except OSError:  # a full disk must not fail a call: what was read before still signs
+                if is_first:
+                    raise
 
     def _make(self, host: str, signer: Authority, now: datetime.datetime) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)

@@ -18,7 +18,6 @@ from mitmproxy.options import Options
 from heli.providers.model_hosts import HostList
 from heli.proxy.gateway.ports import bind
 from heli.proxy.gateway.targets import Targets
-from heli.proxy.handover import SECRET_HEADER, secret_file
 from heli.proxy.intercept.addon import Layers, ModelCalls, Tls
 from heli.proxy.intercept.authority import ALLOWED, allowed_hosts, current
 from heli.proxy.intercept.bundle import make_upstream_roots, refresh_bundles
@@ -77,7 +76,7 @@ class Interceptor:
         ports = settings.ports
         own_ports = frozenset(msgspec.structs.asdict(ports).values())
         self._settings = settings
-        self._secret = read_or_make_secret(secret_file(paths))
+        self._secret = read_or_make_secret(paths.intercept_secret)
         self._connections: dict[str, DecryptedConnection] = {}
         self.counters = Counters()
         self.watch = GatewayWatch(_loopback(settings.host), ports.gateway)
@@ -186,8 +185,8 @@ class Interceptor:
 
     def _is_owner(self, head: ProxiedHead) -> bool:
         """Which hosts were called is told to nobody but the user whose programs called them."""
-        shown = (head.values(SECRET_HEADER.lower()) or [b""])[0]
-        return hmac.compare_digest(shown, self._secret.encode())
+        shown = (head.values(b"authorization") or [b""])[0]
+        return hmac.compare_digest(shown, f"Bearer {self._secret}".encode())
 
     def _status(self) -> bytes:
         counters = self.counters
