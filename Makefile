@@ -1,13 +1,13 @@
 # The commands of this repository; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test check format docs bench reliability soak clean
+.PHONY: help install dev up test test-agents check format docs bench reliability soak clean
 
 HELI := .venv/bin/heli
 export PYTHON
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install:  ## make .venv with what heli needs to run, embedded store included
 	@scripts/setup
@@ -20,6 +20,9 @@ up: install  ## install, then start heli on this machine
 
 test: dev  ## run the tests
 	.venv/bin/pytest
+
+test-agents: dev  ## Claude Code and Codex from npm, through heli (installs them, needs npm)
+	.venv/bin/pytest -m agents tests/clients/test_agents.py
 
 check: dev  ## format, lint, types, and who may import whom
 	.venv/bin/ruff format --check

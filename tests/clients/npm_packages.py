@@ -20,14 +20,16 @@ AGENTS = ("@anthropic-ai/claude-code", "@openai/codex", "node@24.9.0")
 def install(packages: tuple[str, ...]) -> Path:
     """The folder with `node_modules` of these packages. Skips the test where npm is missing or offline.
 
-    On CI neither is accepted. `HELI_TEST_CACHE` names another folder than the user's cache.
+    On CI neither is accepted.
     """
     npm = shutil.which("npm")
     if npm is None:
         _give_up("needs npm")
         raise AssertionError("unreachable")
-    cache = Path(os.environ.get("HELI_TEST_CACHE") or platformdirs.user_cache_path("heli-tests"))
-    folder = cache / f"npm-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"
+    folder = (
+        platformdirs.user_cache_path("heli-tests")
+        / f"npm-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
