@@ -72,8 +72,7 @@ class DecryptedConnection(server.LiveConnectionHandler):
 
     async def server_event(self, event: events.Event) -> None:
         await super().server_event(event)
-        if isinstance(event, events.DataReceived) and event.connection is self.client:
-            self._look_at_buffer()
+        self._look_at_buffer()  # whatever the event: bytes wait for hooks before they get there
 
     def _look_at_buffer(self) -> None:
         """mitmproxy reads heads of any size, and goes on reading while it waits for a reply."""
@@ -88,7 +87,7 @@ class DecryptedConnection(server.LiveConnectionHandler):
     def _waiting_bytes(self) -> int:
         """Bytes that came and belong to a head, or a request, that cannot be dealt with yet."""
         if self.facts.http is None:
-            return 1
+            return 0 if self.client.tls_established else 1
         reader: Any = self.facts.http.connections.get(self.client)
         buffer = getattr(reader, "buf", b"")
         is_in_body = getattr(reader, "request", None) is not None

@@ -68,33 +68,35 @@ class Dialer:
             for address in addresses[:-1]:
                 try:
                     async with asyncio.timeout(self._timeout_s / len(addresses)):
-                        return _kept_alive(await asyncio.open_connection(address, target.port))
+                        return _tuned(await asyncio.open_connection(address, target.port))
                 except OSError:
                     continue
             if not addresses:
                 raise OSError(f"{target.host} has no address")
-            return _kept_alive(await asyncio.open_connection(addresses[-1], target.port))
+            return _tuned(await asyncio.open_connection(addresses[-1], target.port))
 
     async def _open_through(self, proxy: OutboundProxy, target: Target, scheme: str) -> Streams:
         """Tunnels go by CONNECT; to requests for `http://` URLs a proxy listens as they are."""
         if scheme == "http":
-            return _kept_alive(await asyncio.open_connection(proxy.host, proxy.port))
+            return _tuned(await asyncio.open_connection(proxy.host, proxy.port))
         sock, rest = await connect_through(proxy, target.host, target.port)
         reader, writer = await asyncio.open_connection(sock=sock)
         if rest:
             reader.feed_data(rest)
-        return _kept_alive((reader, writer))
+        return _tuned((reader, writer))
 
 
-def _kept_alive(streams: Streams) -> Streams:
-    keep_alive(streams[1])
+def _tuned(streams: Streams) -> Streams:
+    tune(streams[1])
     return streams
 
 
-def keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Have the kernel ask after a silent peer, who may be gone."""
+def tune(writer: asyncio.StreamWriter) -> None:
+    """Have the kernel ask after a silent peer, who may be gone, and send each piece at once."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
+        # asyncio does this too, but not for sockets that were accepted from one that names no protocol.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEPALIVE:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -16,7 +16,7 @@ from heli.providers.model_hosts import HostList
 from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import Tunnelled
-from heli.proxy.intercept.dialing import Dialer, Streams, keep_alive
+from heli.proxy.intercept.dialing import Dialer, Streams, tune
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import BadProxyHeadError, ProxiedHead, read_proxied_head
 from heli.proxy.intercept.relay import relay
@@ -69,7 +69,7 @@ class Front:
             return
         self.writers.add(writer)
         try:
-            keep_alive(writer)
+            tune(writer)
             await self._serve((reader, writer))
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # one of the two sides went away
