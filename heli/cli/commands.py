@@ -32,6 +32,9 @@ COMMANDS: dict[str, Command] = {
     "config": Command("Set up", "the settings, their values and where these came from", "config:app"),
     "ca": Command("Set up", "the certificate authority of the interceptor, and who trusts it", "ca:app"),
     "paths": Command("Set up", "where heli keeps its files", "paths:paths"),
+    "doctor": Command(
+        "Set up", "look at all that capturing depends on, and say what to mend", "doctor.command:doctor"
+    ),
     "completion": Command("Set up", "print the completion script of a shell", "completion:completion"),
     "help": Command("Set up", "help on a command, the exit codes or the filters", "help:help_on"),
 }

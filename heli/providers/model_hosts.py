@@ -55,7 +55,10 @@ def _model_hosts() -> tuple[str, ...]:
     return tuple(found)
 
 
-MODEL_HOSTS = _model_hosts()
+DOCTOR_HOST = "doctor.heli.invalid"
+"""heli's own, answered by the interceptor: names below `.invalid` are nobody's (RFC 2606, section 2)."""
+
+MODEL_HOSTS = (*_model_hosts(), DOCTOR_HOST)
 """Host names; `*.` before one stands for any number of labels."""
 
 

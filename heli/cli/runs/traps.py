@@ -41,7 +41,7 @@ ELSEWHERE = {
 }
 NODE_ASKS_S = 1.0
 LARGEST_FILE = 512 * 1024 * 1024
-OLD_NODE = "does not heed HTTPS_PROXY in fetch: that needs Node 22.21, 24 or newer, or a base URL"
+OLD_NODE = "does not heed HTTPS_PROXY by itself: that needs Node 22.21, 24.5 or newer, or a base URL"
 
 
 def explain_silence(

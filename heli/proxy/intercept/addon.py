@@ -16,8 +16,10 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from OpenSSL import SSL
 
 from heli.providers.hosts import called_origin
+from heli.providers.model_hosts import DOCTOR_HOST
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import DecryptedConnection
+from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.leaves import Leaves
 from heli.proxy.intercept.tagging import for_provider, handed_over, header_bytes
@@ -105,8 +107,10 @@ class ModelCalls:
         proxies: OutboundProxies,
         counters: Counters,
         connections: dict[str, DecryptedConnection],
+        doctor: DoctorHost,
     ) -> None:
         self._limits = settings.gateway
+        self._doctor = doctor
         self._base_urls = {
             key: provider.base_url for key, provider in settings.providers.items() if provider.base_url
         }
@@ -133,6 +137,10 @@ class ModelCalls:
         request = flow.request
         request.stream = True
         connection = self._connections.get(flow.client_conn.id)
+        if connection is not None and connection.facts.host == DOCTOR_HOST:
+            request.data.scheme = b"http"
+            request.data.host, request.data.port = "127.0.0.1", self._doctor.port
+            return
         try:
             if connection is not None and await self._has_gateway(connection, request):
                 await self._hand_over(connection, request)

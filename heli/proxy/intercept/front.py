@@ -12,7 +12,7 @@ from http import HTTPStatus
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
-from heli.providers.model_hosts import HostList
+from heli.providers.model_hosts import DOCTOR_HOST, HostList
 from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import Tunnelled
@@ -129,7 +129,7 @@ class Front:
             return "the certificate authority does not reach to it yet"
         if self._counters.does_refuse(facts.host, facts.run.id if facts.run else ""):
             return "the program refuses heli's certificate"
-        if not await self._dialer.is_within_reach(facts.host, facts.port):
+        if facts.host != DOCTOR_HOST and not await self._dialer.is_within_reach(facts.host, facts.port):
             return "it is at a private address that gateway.allow_targets does not list"
         return None
 

@@ -24,6 +24,7 @@ from heli.proxy.intercept.bundle import make_upstream_roots, refresh_bundles
 from heli.proxy.intercept.counters import Counters, render
 from heli.proxy.intercept.decrypted import DecryptedConnection, PushedBack, Tunnelled
 from heli.proxy.intercept.dialing import Dialer, Streams
+from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.front import Front
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.leaves import Leaves
@@ -97,10 +98,13 @@ class Interceptor:
             self._decrypt,
             self._answer,
         )
+        self._doctor = DoctorHost()
         self._options = options = Options()
         self._master = Master(options)
         self._master.addons.add(  # type: ignore[no-untyped-call]
-            ModelCalls(settings, self._secret, self.watch, proxies, self.counters, self._connections),
+            ModelCalls(
+                settings, self._secret, self.watch, proxies, self.counters, self._connections, self._doctor
+            ),
             Layers(self._connections),
             Tls(leaves, self.counters, self._connections),
         )
@@ -116,6 +120,7 @@ class Interceptor:
     async def run(self, stopped: asyncio.Event) -> None:
         """Serve until told to stop, then let the calls under way end."""
         await self.watch.look()
+        await self._doctor.start()
         settings = self._settings
         sock = bind(settings.host, settings.ports.intercept, is_shared=False)
         tasks = [asyncio.ensure_future(each) for each in (self.watch.watch(), self._sweep())]
@@ -129,6 +134,7 @@ class Interceptor:
             server.close()
             await self._drain(settings.gateway.drain_timeout_s)
         finally:
+            self._doctor.close()
             self._master.shutdown()  # type: ignore[no-untyped-call]
             for task in tasks:
                 task.cancel()
