@@ -150,7 +150,7 @@ def _try(probe: Probe, environ: Mapping[str, str]) -> Tried:
     if code:
         return _failed(probe, complaint)
     try:
-        arrivals = json.loads(said.strip().splitlines()[-1])["arrivals"]
+        arrivals = [int(each) for each in json.loads(said.strip().splitlines()[-1])["arrivals"]]
     except (ValueError, IndexError, KeyError, TypeError):
         return _told(
             probe, None, None, None, f"it said what nobody understands: {said[:80]!r}", "try it by hand"

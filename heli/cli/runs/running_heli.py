@@ -17,8 +17,8 @@ from heli.schema.settings import Loaded, Settings
 INTERCEPT = "intercept"
 NEEDED = frozenset({"gateway", INTERCEPT})
 """What it takes to capture; the others may come later, as calls wait for them on the disk."""
-CONNECT_S = 0.25
-COMES_BACK_S = 1.5
+ANSWER_S = 0.5
+COMES_BACK_S = 1.2
 """One that has died is back by then; a program does not wait longer for heli."""
 STARTS_S = 10.0
 """How long a heli may take that was started a moment ago."""
@@ -42,7 +42,7 @@ def ensure_running(loaded: Loaded, say: Callable[[str], None]) -> None:
         is_starting = age is not None and age.total_seconds() < STARTS_S
         _wait(host, port, STARTS_S if is_starting else COMES_BACK_S)
         return
-    if answers(host, port):
+    if is_taken(host, port):
         holder = holder_of(port)
         raise ConflictError(
             f"port {port} (ports.intercept) is taken by {holder or 'another program'}",
@@ -59,8 +59,20 @@ def intercept_address(settings: Settings) -> tuple[str, int]:
 
 
 def answers(host: str, port: int) -> bool:
+    """Whether the interceptor is well. One that hangs takes connections, as the kernel does that for it."""
     try:
-        with socket.create_connection((host, port), CONNECT_S):
+        with socket.create_connection((host, port), ANSWER_S) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether anybody listens."""
+    try:
+        with socket.create_connection((host, port), ANSWER_S):
             return True
     except OSError:
         return False
