@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -176,12 +178,31 @@ def test_heli_env_tells_what_to_do_when_it_does_not_run(
     assert heli("env", "--shell", "csh").code == 2
 
 
-def test_heli_env_prints_json(heli: Callable, port: Port, monkeypatch, home: Path) -> None:
-    monkeypatch.setenv("HELI_PORTS__INTERCEPT", str(port.number))
+class _Well(BaseHTTPRequestHandler):
+    """Answers as an interceptor that is well."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def well() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_heli_env_prints_json(heli: Callable, well: int, monkeypatch, home: Path) -> None:
+    monkeypatch.setenv("HELI_PORTS__INTERCEPT", str(well))
     monkeypatch.setenv("NODE_EXTRA_CA_CERTS", "/mine.pem")
     kit = json.loads(heli("env", "--json", "--session", "mine").out)
     assert kit["HELI_SESSION"] == "mine"
-    assert kit["HTTPS_PROXY"].endswith(f"@127.0.0.1:{port.number}")
+    assert kit["HTTPS_PROXY"].endswith(f"@127.0.0.1:{well}")
     assert (home / "state" / "runs" / f"{kit['HELI_RUN_ID']}.json").exists()
     monkeypatch.setenv(BEFORE, pack({"NODE_EXTRA_CA_CERTS": None, "HTTPS_PROXY": "http://x"}))
     assert json.loads(heli("env", "--unset", "--json").out) == {
