@@ -181,6 +181,8 @@ def test_heli_env_tells_what_to_do_when_it_does_not_run(
 class _Well(BaseHTTPRequestHandler):
     """Answers as an interceptor that is well."""
 
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
