@@ -168,9 +168,7 @@ class Front:
         """Pass everything through unread. `first` came already, after a yes."""
         writer = streams[1]
         try:
-            run = await facts.find_run(1.0) if facts.run is None else facts.run
-            target = self._dialer.target("https", facts.host, facts.port, is_known=run is not None)
-            far = await self._dialer.open(target, "https")
+            far = await self._dialer.open_for(facts, "https")
         except TargetRefusedError as refused:
             self._counters.targets_refused += 1
             if first is None:

@@ -141,6 +141,7 @@ class Interceptor:
         try:
             await connection.handle_client()
         finally:
+            self.counters.own_faults += connection.has_crashed
             del self._connections[connection.client.id]
 
     async def _sweep(self) -> None:
@@ -149,6 +150,7 @@ class Interceptor:
             await asyncio.sleep(SWEEP_S)
             now = time.monotonic()
             for connection in list(self._connections.values()):
+                connection.forget_closed()
                 if connection.is_late(now, limit_s):
                     self.counters.heads_refused += 1
                     connection.end()
