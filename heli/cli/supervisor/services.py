@@ -28,7 +28,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NAMES = ("gateway", "intercept", "backend", "store")
-"""In the order in which they are shown and drained: whoever feeds another one goes first."""
+"""In the order in which they are shown, and drained but for those below: whoever feeds another goes first."""
+DRAINED_FIRST = frozenset({"intercept"})
+"""It feeds the gateway, which is shown before it since more people look for it."""
 
 
 def services_of(settings: Settings) -> list[Service]:

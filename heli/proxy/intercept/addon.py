@@ -11,8 +11,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.connection import Server
 from mitmproxy.proxy import layer
-from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer
-from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 from OpenSSL import SSL
 
 from heli.providers.hosts import called_origin
@@ -20,7 +19,9 @@ from heli.providers.model_hosts import DOCTOR_HOST
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import DecryptedConnection
 from heli.proxy.intercept.doctor_host import DoctorHost
+from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.gateway_watch import GatewayWatch
+from heli.proxy.intercept.http_layer import CallsLayer
 from heli.proxy.intercept.leaves import Leaves
 from heli.proxy.intercept.tagging import for_provider, handed_over, header_bytes
 from heli.proxy.outbound_proxy import OutboundProxies
@@ -41,7 +42,7 @@ class Layers:
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
         if any(isinstance(each, ClientTLSLayer) for each in context.layers):
-            found = HttpLayer(context, HTTPMode.transparent)
+            found = CallsLayer(context)
             connection = self._connections.get(context.client.id)
             if connection is not None:
                 connection.facts.http = found
@@ -142,6 +143,7 @@ class ModelCalls:
             request.data.host, request.data.port = "127.0.0.1", self._doctor.port
             return
         try:
+            pass_by("hand_over")
             if connection is not None and await self._has_gateway(connection, request):
                 await self._hand_over(connection, request)
                 return

@@ -113,16 +113,20 @@ def _add(into: HostTraffic, more: HostTraffic) -> None:
     into.seconds += more.seconds
 
 
-def render(counters: Counters, *, gateway_is_up: bool, connections: int) -> bytes:
-    """The metrics as Prometheus' text; no hosts, which are the user's business."""
+def render(counters: Counters, more_faults: int, gateway_is_up: bool, connections: int) -> bytes:
+    """The metrics as Prometheus' text; no hosts, which are the user's business.
+
+    `more_faults` are failures of heli's own that were counted elsewhere.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(counters, gateway_is_up, connections))
+    registry.register(_Collector(counters, more_faults, gateway_is_up, connections))
     return generate_latest(registry)
 
 
 class _Collector:
-    def __init__(self, counters: Counters, gateway_is_up: bool, connections: int) -> None:
+    def __init__(self, counters: Counters, more_faults: int, gateway_is_up: bool, connections: int) -> None:
         self._counters = counters
+        self._own_faults = counters.own_faults + more_faults
         self._gauges = (
             ("gateway_up", "Whether the gateway answers.", float(gateway_is_up)),
             ("connections", "Programs' connections now.", float(connections)),
@@ -141,7 +145,7 @@ class _Collector:
             ("heads_refused", "Requests that were not HTTP or over a limit.", counters.heads_refused),
             ("targets_refused", "Requests for a target that is not allowed.", counters.targets_refused),
             ("connections_refused", "Connections over the limit.", counters.connections_refused),
-            ("own_faults", "Failures of heli's own that no caller noticed.", counters.own_faults),
+            ("own_faults", "Failures of heli's own that no caller noticed.", self._own_faults),
             ("tunnels", "Connections passed through unread.", tunnelled.connections),
             ("tunnelled_bytes", "Bytes passed through unread.", tunnelled.bytes_up + tunnelled.bytes_down),
         ):

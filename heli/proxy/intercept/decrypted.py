@@ -1,6 +1,7 @@
 """One decrypted connection, in mitmproxy's hands, and the bounds that mitmproxy does not set itself."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -64,6 +65,8 @@ class DecryptedConnection(server.LiveConnectionHandler):
         self._began: float | None = time.monotonic()
         """When the handshake or the head under way began; `None` when neither is."""
         self.layer.context.server.address = (facts.host, facts.port)
+        self._loop = asyncio.get_running_loop()
+        self.has_crashed = False
         self._most_buffered = int(options.heli_head_bytes)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
@@ -92,6 +95,21 @@ class DecryptedConnection(server.LiveConnectionHandler):
         buffer = getattr(reader, "buf", b"")
         is_in_body = getattr(reader, "request", None) is not None
         return 0 if is_in_body and len(buffer) <= self._most_buffered else len(buffer)
+
+    def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
+        """mitmproxy's talk. After a crash of a layer it would leave the program waiting for ever."""
+        if level >= logging.ERROR and "crashed" in message:
+            self.has_crashed = True
+            self._loop.call_soon(self.end)
+        super().log(message, level, exc_info)
+
+    def forget_closed(self) -> None:
+        """Let go of connections to the other side that have ended; mitmproxy keeps each to the end."""
+        http = self.facts.http
+        if http is not None and self.is_idle:
+            for each in [each for each in http.connections if isinstance(each, Server)]:
+                if not each.connected and each not in self.transports:
+                    del http.connections[each]
 
     def is_late(self, now: float, limit_s: float) -> bool:
         """Whether the handshake, or the head of a request, should be complete by now."""

@@ -7,14 +7,19 @@ hold, so that nobody gets to this machine's own network through heli.
 
 import asyncio
 import socket
+import time
 
 import msgspec
 
 from heli.proxy.gateway.targets import Target, TargetRefusedError, Targets
+from heli.proxy.intercept.decrypted import Tunnelled
 from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
+RUN_PATIENCE_S = 1.0
+FRESH_S = 30.0
+MOST_KNOWN = 1024
 KEEPALIVE = [
     (getattr(socket, name), value)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
@@ -29,6 +34,8 @@ class Dialer:
         self._targets = targets
         self._proxies = proxies
         self._timeout_s = timeout_s
+        self._reach: dict[tuple[str, int], tuple[float, bool]] = {}
+        """Since when it is known of a host, and what."""
 
     def proxy_for(self, scheme: str, host: str, port: int) -> OutboundProxy | None:
         return self._proxies.find(scheme, host, port)
@@ -44,6 +51,16 @@ class Dialer:
 
     async def is_within_reach(self, host: str, port: int) -> bool:
         """Whether the gateway would call this host; `True` also where it is not known."""
+        known = self._reach.get((host, port))
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        found = await self._look_for(host, port)
+        if len(self._reach) >= MOST_KNOWN:
+            self._reach.clear()
+        self._reach[host, port] = time.monotonic(), found
+        return found
+
+    async def _look_for(self, host: str, port: int) -> bool:
         if self.proxy_for("https", host, port) is not None:
             return True
         try:
@@ -54,6 +71,19 @@ class Dialer:
         except (OSError, ValueError):
             return True
         return True
+
+    async def open_for(self, facts: Tunnelled, scheme: str) -> Streams:
+        """A connection to where a program wants to go.
+
+        Whose it is matters, and is waited for, only where not everybody may go. Raises as `open`.
+        """
+        host, port, is_known = facts.host, facts.port, facts.run is not None
+        try:
+            return await self.open(self.target(scheme, host, port, is_known=is_known), scheme)
+        except TargetRefusedError:
+            if is_known or await facts.find_run(RUN_PATIENCE_S) is None:
+                raise
+        return await self.open(self.target(scheme, host, port, is_known=True), scheme)
 
     async def open(self, target: Target, scheme: str) -> Streams:
         """A connection to an address that was checked, or by the machine's own proxy.

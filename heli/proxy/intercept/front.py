@@ -17,6 +17,7 @@ from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import Tunnelled
 from heli.proxy.intercept.dialing import Dialer, Streams, tune
+from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import BadProxyHeadError, ProxiedHead, read_proxied_head
 from heli.proxy.intercept.relay import relay
@@ -42,7 +43,7 @@ class Front:
         self,
         limits: GatewaySettings,
         hosts: Callable[[], HostList],
-        permits: Callable[[str], bool],
+        prepare: Callable[[str, Run | None], bool],
         runs: Runs,
         dialer: Dialer,
         plain: PlainHttp,
@@ -52,7 +53,7 @@ class Front:
     ) -> None:
         self._limits = limits
         self._hosts = hosts
-        self._permits = permits
+        self._prepare = prepare
         self._runs = runs
         self._dialer = dialer
         self._plain = plain
@@ -74,8 +75,7 @@ class Front:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # one of the two sides went away
         except Exception:
-            self._counters.own_faults += 1
-            log.exception("a connection failed")
+            self._own_fault("a connection failed")
         finally:
             self.writers.discard(writer)
             with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ class Front:
             elif head.is_connect:
                 await self._connect(head, streams)
             else:
-                await self._plain.pass_on(head, self._run_of(head, writer), streams)
+                await self._plain.pass_on(head, self._facts(head, writer), streams)
 
     async def _refuse(self, writer: asyncio.StreamWriter, status: HTTPStatus, reason: str) -> None:
         self._counters.heads_refused += 1
@@ -108,9 +108,7 @@ class Front:
     # CONNECT.
 
     async def _connect(self, head: ProxiedHead, streams: Streams) -> None:
-        facts = Tunnelled(head.host, head.port, self._runs.named(head.user))
-        if facts.run is None:
-            facts.searching = self._search(streams[1])
+        facts = self._facts(head, streams[1])
         try:
             why_not = await self._why_not(facts)
             if why_not is None:
@@ -123,9 +121,17 @@ class Front:
 
     async def _why_not(self, facts: Tunnelled) -> str | None:
         """Why a connection is not decrypted; `None` when it is, empty when its host is not on the list."""
+        try:
+            return await self._look_why_not(facts)
+        except Exception:
+            self._own_fault("a connection is passed through unread, as heli failed to decrypt it")
+            return "heli failed to decrypt it; see its log"
+
+    async def _look_why_not(self, facts: Tunnelled) -> str | None:
+        pass_by("hosts")
         if facts.host not in self._hosts():
             return ""
-        if not self._permits(facts.host):
+        if not self._prepare(facts.host, facts.run):
             return "the certificate authority does not reach to it yet"
         if self._counters.does_refuse(facts.host, facts.run.id if facts.run else ""):
             return "the program refuses heli's certificate"
@@ -168,9 +174,7 @@ class Front:
         """Pass everything through unread. `first` came already, after a yes."""
         writer = streams[1]
         try:
-            run = await facts.find_run(1.0) if facts.run is None else facts.run
-            target = self._dialer.target("https", facts.host, facts.port, is_known=run is not None)
-            far = await self._dialer.open(target, "https")
+            far = await self._dialer.open_for(facts, "https")
         except TargetRefusedError as refused:
             self._counters.targets_refused += 1
             if first is None:
@@ -192,11 +196,20 @@ class Front:
 
     # Whose it is.
 
-    def _run_of(self, head: ProxiedHead, writer: asyncio.StreamWriter) -> Tunnelled:
-        facts = Tunnelled(head.host, head.port, self._runs.named(head.user))
-        if facts.run is None:
-            facts.searching = self._search(writer)
+    def _facts(self, head: ProxiedHead, writer: asyncio.StreamWriter) -> Tunnelled:
+        facts = Tunnelled(head.host, head.port, None)
+        try:
+            pass_by("run")
+            facts.run = self._runs.named(head.user)
+            if facts.run is None:
+                facts.searching = self._search(writer)
+        except Exception:
+            self._own_fault("a call has no run, as heli failed to look for it")
         return facts
+
+    def _own_fault(self, what: str) -> None:
+        self._counters.own_faults += 1
+        log.exception(what)
 
     def _search(self, writer: asyncio.StreamWriter) -> "asyncio.Task[Run | None] | None":
         peer, own = writer.get_extra_info("peername"), writer.get_extra_info("sockname")

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import logging
 
+from heli.proxy.intercept.fault_points import pass_by
+
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.5
@@ -19,11 +21,19 @@ class GatewayWatch:
         self.host = host
         self.port = port
         self.is_up = False
+        self.faults = 0
+        """Times that asking failed, which is not the gateway's doing."""
 
     async def watch(self) -> None:
         """Until it is cancelled."""
         while True:
-            await self.look()
+            try:
+                pass_by("watch")
+                await self.look()
+            except Exception:
+                self.faults += 1
+                self.is_up = False
+                log.debug("the gateway cannot be asked", exc_info=True)
             await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:

@@ -9,6 +9,7 @@ from OpenSSL import SSL
 
 from heli.proxy.intercept import authority
 from heli.proxy.intercept.authority import LEAF_LIFE, Authority
+from heli.proxy.intercept.fault_points import pass_by
 from heli.schema.paths import Paths
 from heli.schema.run import Run
 
@@ -44,10 +45,17 @@ class Leaves:
             self._contexts.popitem(last=False)
         return context
 
-    def permits(self, host: str) -> bool:
-        """Whether the authority may sign for a host; it cannot for one that was allowed a moment ago."""
+    def prepare(self, host: str, run: Run | None) -> bool:
+        """Make what will be shown for a host, so that it cannot fail once the program was told yes.
+
+        False when the authority may not sign for the host, as for one that was allowed a moment ago.
+        """
+        pass_by("leaf")
         self._look(datetime.datetime.now(datetime.UTC))
-        return self._current.permits(host)
+        if not self._current.permits(host):
+            return False
+        self.context(host, run)
+        return True
 
     def _signer(self, host: str, run: Run | None) -> Authority:
         """The authority before, for programs that may know no other: all but those started since."""

@@ -42,12 +42,11 @@ class PlainHttp:
 
     async def pass_on(self, head: ProxiedHead, facts: Tunnelled, streams: Streams) -> None:
         self._counters.plain_requests += 1
-        run = await facts.find_run(0.1)
         fields = _fields(head)
         origin = _origin(head)
         try:
-            target = self._dialer.target("http", head.host, head.port, is_known=run is not None)
             if head.host in self._hosts() and await self._watch.accepts():
+                run = await facts.find_run(0.1)
                 fields = handed_over(fields, origin, self._secret, run, 32_768 - header_bytes(fields))
                 far = await asyncio.open_connection(self._watch.host, self._watch.port)
                 first = _first_line(head, None)
@@ -55,7 +54,7 @@ class PlainHttp:
             else:
                 fields = for_provider(fields) if head.host in self._hosts() else fields
                 proxy = self._dialer.proxy_for("http", head.host, head.port)
-                far = await self._dialer.open(target, "http")
+                far = await self._dialer.open_for(facts, "http")
                 first = _first_line(head, proxy)
                 if proxy is not None and proxy.authorization:
                     fields = (*fields, (b"Proxy-Authorization", proxy.authorization.encode("latin-1")))

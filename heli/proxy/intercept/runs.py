@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
+from heli.proxy.intercept.fault_points import pass_by
 from heli.schema.run import Run, read_run
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.faults = 0
+        """Searches for a process that failed."""
         self._known: OrderedDict[str, tuple[float, Run | None]] = OrderedDict()
         self._alive: tuple[float, list[Run]] = (0.0, [])
 
@@ -55,11 +58,13 @@ class Runs:
         Never raises; whatever it cannot find out is nobody's.
         """
         try:
+            pass_by("search")
             async with asyncio.timeout(LOOK_UP_S):
                 return await asyncio.to_thread(self._look_up, peer, own)
         except (TimeoutError, OSError):
             return None
         except Exception:
+            self.faults += 1
             log.debug("the process of a connection cannot be found", exc_info=True)
             return None
 

@@ -25,6 +25,7 @@ from heli.proxy.intercept.counters import Counters, render
 from heli.proxy.intercept.decrypted import DecryptedConnection, PushedBack, Tunnelled
 from heli.proxy.intercept.dialing import Dialer, Streams
 from heli.proxy.intercept.doctor_host import DoctorHost
+from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.front import Front
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.leaves import Leaves
@@ -85,13 +86,14 @@ class Interceptor:
         targets = Targets({}, settings.gateway.allow_targets, own_ports)
         dialer = Dialer(targets, proxies, settings.gateway.connect_timeout_s)
         hosts = AllowedHosts(paths)
+        self._runs = Runs(paths.runs)
         leaves = Leaves(paths)
         plain = PlainHttp(hosts, dialer, self.watch, self._secret, self.counters)
         self.front = Front(
             settings.gateway,
             hosts,
-            leaves.permits,
-            Runs(paths.runs),
+            leaves.prepare,
+            self._runs,
             dialer,
             plain,
             self.counters,
@@ -147,17 +149,27 @@ class Interceptor:
         try:
             await connection.handle_client()
         finally:
+            self.counters.own_faults += connection.has_crashed
             del self._connections[connection.client.id]
 
     async def _sweep(self) -> None:
         limit_s = self._settings.gateway.header_timeout_s
         while True:
             await asyncio.sleep(SWEEP_S)
-            now = time.monotonic()
-            for connection in list(self._connections.values()):
-                if connection.is_late(now, limit_s):
-                    self.counters.heads_refused += 1
-                    connection.end()
+            try:
+                self._sweep_once(limit_s)
+            except Exception:
+                self.counters.own_faults += 1
+                log.exception("a sweep failed")
+
+    def _sweep_once(self, limit_s: float) -> None:
+        pass_by("sweep")
+        now = time.monotonic()
+        for connection in list(self._connections.values()):
+            connection.forget_closed()
+            if connection.is_late(now, limit_s):
+                self.counters.heads_refused += 1
+                connection.end()
 
     async def _drain(self, limit_s: float) -> None:
         """Connections that rest end now, those with a call under way when it has ended."""
@@ -181,13 +193,21 @@ class Interceptor:
             case "/healthcheck":
                 return reply(HTTPStatus.OK, "")
             case "/metrics":
-                text = render(
-                    self.counters, gateway_is_up=self.watch.is_up, connections=len(self.front.writers)
-                )
-                return reply(HTTPStatus.OK, text, "text/plain; version=0.0.4")
+                return self._metrics()
             case "/status" if self._is_owner(head):
                 return reply(HTTPStatus.OK, self._status(), "application/json")
         return reply(HTTPStatus.NOT_FOUND, "heli: this is a proxy; set HTTPS_PROXY to it\n")
+
+    def _metrics(self) -> bytes:
+        try:
+            pass_by("metrics")
+            faults = self._runs.faults + self.watch.faults
+            text = render(self.counters, faults, self.watch.is_up, len(self.front.writers))
+        except Exception:
+            self.counters.own_faults += 1
+            log.exception("the metrics cannot be told")
+            return reply(HTTPStatus.INTERNAL_SERVER_ERROR, "the metrics cannot be told\n")
+        return reply(HTTPStatus.OK, text, "text/plain; version=0.0.4")
 
     def _is_owner(self, head: ProxiedHead) -> bool:
         """Which hosts were called is told to nobody but the user whose programs called them."""
