@@ -172,13 +172,13 @@ def make_own_kit(
     from heli.cli.runs.java_store import make_java_store
     from heli.cli.runs.kit import Capture, make_kit
     from heli.cli.runs.running_heli import intercept_address
-    from heli.providers.model_hosts import MODEL_HOSTS
+    from heli.providers.model_hosts import DECRYPTED_HOSTS
     from heli.proxy.intercept.authority import allowed_hosts, certificate_file
     from heli.proxy.intercept.bundle import make_bundle
 
     bundle = make_bundle(loaded.paths, environ)
     host, port = intercept_address(loaded.settings)
-    hosts = (*MODEL_HOSTS, *allowed_hosts(loaded.paths))
+    hosts = (*DECRYPTED_HOSTS, *allowed_hosts(loaded.paths))
     capture = Capture(
         proxy_host=host,
         proxy_port=port,

@@ -55,11 +55,14 @@ def _model_hosts() -> tuple[str, ...]:
     return tuple(found)
 
 
+MODEL_HOSTS = _model_hosts()
+"""Host names; `*.` before one stands for any number of labels."""
+
 DOCTOR_HOST = "doctor.heli.invalid"
 """heli's own, answered by the interceptor: names below `.invalid` are nobody's (RFC 2606, section 2)."""
 
-MODEL_HOSTS = (*_model_hosts(), DOCTOR_HOST)
-"""Host names; `*.` before one stands for any number of labels."""
+DECRYPTED_HOSTS = (*MODEL_HOSTS, DOCTOR_HOST)
+"""What is decrypted, unless the user allows more."""
 
 
 def as_pattern(text: str) -> str:
@@ -96,8 +99,8 @@ class HostList:
     """The hosts that are decrypted: those that serve models, and those that the user allowed."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._exact = {name for name in (*MODEL_HOSTS, *allowed) if not name.startswith("*.")}
-        self._wide = {name[2:] for name in (*MODEL_HOSTS, *allowed) if name.startswith("*.")}
+        self._exact = {name for name in (*DECRYPTED_HOSTS, *allowed) if not name.startswith("*.")}
+        self._wide = {name[2:] for name in (*DECRYPTED_HOSTS, *allowed) if name.startswith("*.")}
         self._holds = lru_cache(maxsize=4096)(self._look)
 
     def __contains__(self, host: object) -> bool:

@@ -61,7 +61,7 @@ def test_bare_heli_names_three_commands(heli):
 
     assert ran.code == ExitCode.OK
     assert [line.split("  ")[1] for line in ran.out.splitlines() if line.startswith("  ")] == [
-        "heli up",
+        "heli run -- claude",
         "heli logs --tail",
         "heli show @last",
     ]

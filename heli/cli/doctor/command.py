@@ -63,10 +63,10 @@ def doctor(
 def examine(loaded: Loaded, environ: Mapping[str, str]) -> Report:
     from heli.cli.runs.running_heli import answers, intercept_address
     from heli.cli.runs.shell_code import without_kit
-    from heli.providers.model_hosts import MODEL_HOSTS
+    from heli.providers.model_hosts import DECRYPTED_HOSTS
     from heli.proxy.intercept.authority import allowed_hosts
 
-    hosts = (*MODEL_HOSTS, *allowed_hosts(loaded.paths))
+    hosts = (*DECRYPTED_HOSTS, *allowed_hosts(loaded.paths))
     ports = list(msgspec.structs.asdict(loaded.settings.ports).values())
     checks = list(look_at_machine(loaded))
     checks += look_at_environment(environ, hosts, ports, loaded.settings.ports.intercept)

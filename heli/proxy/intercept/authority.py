@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from heli.providers.model_hosts import MODEL_HOSTS, as_pattern, subtrees
+from heli.providers.model_hosts import DECRYPTED_HOSTS, as_pattern, subtrees
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths, make_private
 
@@ -159,7 +159,7 @@ def change_allowed(paths: Paths, *, add: Sequence[str] = (), remove: Sequence[st
         _write(paths.authority / ALLOWED, "".join(f"{host}\n" for host in hosts).encode(), 0o600)
         authority = _read(paths.authority, KEY, CERTIFICATE)
         assert authority is not None
-        renewed = _certify(authority._key, [*MODEL_HOSTS, *hosts], _now())
+        renewed = _certify(authority._key, [*DECRYPTED_HOSTS, *hosts], _now())
         _write(paths.authority / CERTIFICATE, renewed.pem, 0o644)
         return renewed
 
@@ -177,7 +177,7 @@ def _replace(paths: Paths, old: Authority | None, now: datetime.datetime, *, kee
         _write(folder / PREVIOUS_KEY, _key_pem(old._key), 0o600)
     else:
         _forget_previous(folder)
-    made = _certify(ec.generate_private_key(ec.SECP256R1()), [*MODEL_HOSTS, *allowed_hosts(paths)], now)
+    made = _certify(ec.generate_private_key(ec.SECP256R1()), [*DECRYPTED_HOSTS, *allowed_hosts(paths)], now)
     _write(folder / KEY, _key_pem(made._key), 0o600)
     _write(folder / CERTIFICATE, made.pem, 0o644)
     return made
