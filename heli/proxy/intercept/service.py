@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 import msgspec
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 BACKLOG = 1024
+MOST_THREADS = 64
 _OWN_NAMES = frozenset({"", "localhost", "127.0.0.1", "[::1]"})
 
 
@@ -229,6 +231,8 @@ def _loopback(host: str) -> str:
 async def _serve(loaded: Loaded, environ: Mapping[str, str]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Names are resolved there: some that nobody answers for must not hold up the others.
+    loop.set_default_executor(ThreadPoolExecutor(MOST_THREADS, "heli"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await Interceptor(loaded, environ).run(stopped)
