@@ -131,7 +131,7 @@ def rotate(
     refresh_bundles(paths)
     say(f"the authority is replaced: {fresh.fingerprint}")
     say(f"  {AGAIN}" if now else "  the one before is trusted and used for seven days more")
-    _remind_of_trust(paths)
+    _remind_of_trust(paths, "" if now else "after that, ")
 
 
 @app.command()
@@ -233,8 +233,8 @@ def _do(steps: list[list[str]], *, yes: bool) -> None:
             ) from error
 
 
-def _remind_of_trust(paths: Paths) -> None:
+def _remind_of_trust(paths: Paths, when: str = "") -> None:
     from heli.cli import trust_store
 
     if trust_store.was_noted(paths):
-        say("  this machine's trust store holds the certificate before; `heli ca trust` replaces it")
+        say(f"  this machine's trust store holds the certificate before; {when}`heli ca trust` replaces it")

@@ -18,7 +18,7 @@ INTERCEPT = "intercept"
 NEEDED = frozenset({"gateway", INTERCEPT})
 """What it takes to capture; the others may come later, as calls wait for them on the disk."""
 ANSWER_S = 0.5
-COMES_BACK_S = 1.2
+COMES_BACK_S = 1.8
 """One that has died is back by then; a program does not wait longer for heli."""
 STARTS_S = 10.0
 """How long a heli may take that was started a moment ago."""
@@ -31,7 +31,7 @@ class _IsEnough(Exception):  # noqa: N818 - not an error: it ends the waiting
 
 def ensure_running(loaded: Loaded, say: Callable[[str], None]) -> None:
     """Return when the interceptor answers. Raises `HeliError` when it does not, and why."""
-    folder, settings = loaded.paths.processes, loaded.settings
+    folder, settings, began = loaded.paths.processes, loaded.settings, time.monotonic()
     host, port = intercept_address(settings)
     is_ours = find_running(folder, INTERCEPT) is not None
     if is_ours and answers(host, port):
@@ -40,7 +40,7 @@ def ensure_running(loaded: Loaded, say: Callable[[str], None]) -> None:
     if is_ours or supervisor:
         age = datetime.datetime.now(datetime.UTC) - supervisor.started_at if supervisor else None
         is_starting = age is not None and age.total_seconds() < STARTS_S
-        _wait(host, port, STARTS_S if is_starting else COMES_BACK_S)
+        _wait(host, port, began + (STARTS_S if is_starting else COMES_BACK_S))
         return
     if is_taken(host, port):
         holder = holder_of(port)
@@ -78,8 +78,7 @@ def is_taken(host: str, port: int) -> bool:
         return False
 
 
-def _wait(host: str, port: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+def _wait(host: str, port: int, deadline: float) -> None:
     while not answers(host, port):
         if time.monotonic() > deadline:
             raise UnreachableError(
@@ -112,4 +111,5 @@ def _start(loaded: Loaded, host: str, port: int) -> None:
         is_beaten = error.exit_code == ConflictError.exit_code
         if not (is_beaten and find_running(loaded.paths.processes, SUPERVISOR)):
             raise
-        _wait(host, port, STARTS_S)  # Somebody else has started heli at the same moment.
+        # Somebody else has started heli at the same moment.
+        _wait(host, port, time.monotonic() + STARTS_S)

@@ -14,6 +14,8 @@ from mitmproxy.proxy.layers.http import HttpLayer
 
 from heli.schema.run import Run
 
+MOST_WAITING_EVENTS = 16
+"""Pieces of a body, of at most 64 KiB each."""
 _MODE = mode_specs.ProxyMode.parse("regular")
 
 
@@ -67,6 +69,7 @@ class DecryptedConnection(server.LiveConnectionHandler):
         self.layer.context.server.address = (facts.host, facts.port)
         self._loop = asyncio.get_running_loop()
         self.has_crashed = False
+        self._is_caught_up = asyncio.Event()
         self._most_buffered = int(options.heli_head_bytes)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
@@ -75,7 +78,26 @@ class DecryptedConnection(server.LiveConnectionHandler):
 
     async def server_event(self, event: events.Event) -> None:
         await super().server_event(event)
-        self._look_at_buffer()  # whatever the event: bytes wait for hooks before they get there
+        # Whatever the event: bytes wait for hooks before they get anywhere.
+        self._look_at_buffer()
+        if self._has_waiting_events():
+            self._is_caught_up.clear()
+        else:
+            self._is_caught_up.set()
+
+    async def drain_writers(self) -> None:
+        """Wait until what was passed on has gone out. Nothing more is read from the program meanwhile.
+
+        Nor while its call waits to be sent on, as mitmproxy would gather the body in memory until then.
+        """
+        await super().drain_writers()  # type: ignore[no-untyped-call]
+        io = self.transports.get(self.client)
+        if io is not None and asyncio.current_task() is io.handler:
+            await self._is_caught_up.wait()
+
+    def _has_waiting_events(self) -> bool:
+        streams = self.facts.http.streams.values() if self.facts.http is not None else ()
+        return any(len(stream._paused_event_queue) > MOST_WAITING_EVENTS for stream in streams)
 
     def _look_at_buffer(self) -> None:
         """mitmproxy reads heads of any size, and goes on reading while it waits for a reply."""

@@ -18,6 +18,8 @@ from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_th
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 RUN_PATIENCE_S = 1.0
+REACH_PATIENCE_S = 2.0
+"""The gateway looks again, and tells the program when it does not find the host."""
 FRESH_S = 30.0
 MOST_KNOWN = 1024
 KEEPALIVE = [
@@ -64,7 +66,7 @@ class Dialer:
         if self.proxy_for("https", host, port) is not None:
             return True
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(REACH_PATIENCE_S):
                 await self._targets.resolve(self.target("https", host, port, is_known=False))
         except TargetRefusedError:
             return False

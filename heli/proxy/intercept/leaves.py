@@ -9,6 +9,7 @@ from OpenSSL import SSL
 
 from heli.proxy.intercept import authority
 from heli.proxy.intercept.authority import LEAF_LIFE, Authority
+from heli.proxy.intercept.bundle import refresh_bundles
 from heli.proxy.intercept.fault_points import pass_by
 from heli.schema.paths import Paths
 from heli.schema.run import Run
@@ -71,8 +72,10 @@ class Leaves:
         if self._looked_at is None or abs((now - self._looked_at).total_seconds()) > FRESH_S:
             is_first, self._looked_at = self._looked_at is None, now
             try:
-                self._current = authority.current(self._paths, now)
-                self._previous = authority.previous(self._paths, now)
+                found = authority.current(self._paths, now)
+                if not is_first and found.fingerprint != self._current.fingerprint:
+                    refresh_bundles(self._paths)
+                self._current, self._previous = found, authority.previous(self._paths, now)
             except OSError:  # a full disk must not fail a call: what was read before still signs
                 if is_first:
                     raise

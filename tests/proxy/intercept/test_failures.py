@@ -150,6 +150,31 @@ def _outcomes(rig: Rig, case: str) -> set[Outcome]:
     return {each.outcome for each in rig.sink.all() if wanted in each.request_headers}
 
 
+def test_a_program_goes_on_though_the_interceptor_is_killed(rig: Rig) -> None:
+    """With no more patience than the SDK has by itself."""
+    program_text = """
+import openai
+client = openai.OpenAI()
+for turn in range(20):
+    messages = [{"role": "user", "content": f"turn {turn}"}]
+    reply = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+    assert reply.choices[0].message.content == f"You said: turn {turn}"
+    print(turn, flush=True)
+print("finished")
+"""
+    command = [sys.executable, "-c", program_text]
+    with subprocess.Popen(command, env=rig.environ(), stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        for _ in range(3):
+            program.stdout.readline()
+        rig.heli.kill("intercept")
+        rig.heli.start("intercept")
+        told = program.stdout.read()
+    rig.heli.wait_ready("intercept")
+
+    assert told.endswith("finished\n")
+
+
 def test_a_dead_interceptor_fails_a_program_at_once_and_clearly(rig: Rig) -> None:
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"(?i)failed to connect|connection refused"):

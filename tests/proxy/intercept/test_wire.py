@@ -49,7 +49,7 @@ def test_a_break_looks_like_a_break(rig: Rig, drop: str) -> None:
     header = f"x-standin: {json.dumps({'drop': drop})}"
     arguments = [URL, "-H", header, "--json", stream, "-f"]
 
-    with pytest.raises(RuntimeError, match="exit code (18|22|52|56)"):
+    with pytest.raises(RuntimeError, match=r"exit code (18|22|52|56)"):
         rig.curl(*arguments)
 
 
