@@ -1,7 +1,7 @@
 # The commands of this repository; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev compiled up test test-compiled check format docs bench reliability soak clean
+.PHONY: help install dev compiled up test test-compiled test-agents check format docs bench reliability soak clean
 
 HELI := .venv/bin/heli
 COMPILED_TESTS := tests/proxy tests/rel/test_p1_transparency.py tests/rel/test_p3_own_faults.py tests/rel/test_p6_upstream_zoo.py
@@ -28,6 +28,9 @@ test: dev  ## run the tests
 test-compiled: compiled  ## run the gateway's tests on the compiled gateway
 	rm -rf build/tests && mkdir -p build/tests && cp -r tests pyproject.toml build/tests
 	cd build/tests && PYTHONPATH=. ../../.venv-compiled/bin/python -P -m pytest -p no:cacheprovider $(COMPILED_TESTS)
+
+test-agents: dev  ## Claude Code and Codex from npm, through heli (installs them, needs npm)
+	.venv/bin/pytest -m agents tests/clients/test_agents.py
 
 check: dev  ## format, lint, types, and who may import whom
 	.venv/bin/ruff format --check

@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 from fastapi import FastAPI
@@ -24,6 +25,7 @@ from heli.backend.api import (
     reprice,
     requests,
     sessions,
+    statusline,
 )
 from heli.backend.api.document import describe
 from heli.backend.api.guard import MAX_BODY_BYTES, Guard
@@ -36,8 +38,11 @@ from heli.backend.ingest.own_session import own_session
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
 from heli.backend.own_prices import own_prices_file, read_own_prices
-from heli.backend.queries.costs import spend_report
+from heli.backend.queries.costs import Spend, spend_report
+from heli.backend.queries.scope import scope_of
+from heli.backend.session_spend import SessionSpend
 from heli.backend.stores.packed_bodies import PackedBodyStore
+from heli.backend.stores.request_log import RequestLog
 from heli.backend.watched_stores import WatchedStores
 from heli.providers import PriceBook, peek
 from heli.providers.agents import read_agent
@@ -45,6 +50,7 @@ from heli.schema.errors import HeliError
 from heli.schema.exchange import Exchange
 from heli.schema.live import LiveCall
 from heli.schema.paths import read_or_make_secret
+from heli.schema.request import LOCAL_ORGANISATION
 from heli.schema.settings import Loaded
 
 BATCH_SLACK_BYTES = 16 * 1024 * 1024
@@ -66,16 +72,32 @@ def make_parts(loaded: Loaded, stores: WatchedStores | None = None) -> Parts:
     max_bytes = 2 * settings.gateway.capture_max_bytes + BATCH_SLACK_BYTES
     hub, metrics = LiveHub(look), Metrics()
     pipeline = Pipeline(stores.log, bodies, PriceBook.load(own_prices_file(loaded)))
+    door = IngestDoor(pipeline, hub, token, max_bytes, metrics.count_batch)
     return Parts(
         log=stores.log,
         bodies=bodies,
         hub=hub,
-        door=IngestDoor(pipeline, hub, token, max_bytes, metrics.count_batch),
+        door=door,
+        sessions=sum_up_sessions(stores.log, door, hub),
         readiness=stores.log_readiness,
         accounts=stores.accounts_readiness,
         metrics=metrics,
         own_prices=functools.partial(read_own_prices, loaded),
     )
+
+
+def sum_up_sessions(
+    log: RequestLog, door: IngestDoor, hub: LiveHub, organisation: UUID = LOCAL_ORGANISATION
+) -> SessionSpend:
+    """Running sums that follow what the door takes in."""
+
+    async def ask(session_id: str) -> Spend:
+        rows = scope_of(organisation).and_also("session_id = {session:String}", session=session_id)
+        return await door.between_batches(lambda: spend_report(log, rows, []).total)
+
+    sessions = SessionSpend(ask)
+    hub.on_stored.append(sessions.add)
+    return sessions
 
 
 def watch(parts: Parts) -> None:
@@ -114,6 +136,7 @@ def make_app(parts: Parts) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with parts.hub.running(), keep_spent(parts):
             yield
+        parts.sessions.close()
         await asyncio.to_thread(parts.door.close)
 
     app = FastAPI(
@@ -126,7 +149,7 @@ def make_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     watch(parts)
-    for part in (requests, sessions, costs, reprice, live, gateways, helicone, ingest, health):
+    for part in (requests, sessions, costs, reprice, live, statusline, gateways, helicone, ingest, health):
         app.include_router(part.router)
     errors.install(app)
     limits = {

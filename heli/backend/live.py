@@ -83,6 +83,8 @@ class LiveHub:
         self._is_closed = False
         self.spent = SpentToday()
         self.gateways = HeardGateways(clock)
+        self.on_stored: list[Callable[[Sequence[Request]], None]] = [self.spent.add]
+        """Told of requests that were just stored, each for the first time."""
 
     @property
     def subscribers(self) -> int:
@@ -91,6 +93,9 @@ class LiveHub:
     @property
     def in_flight(self) -> int:
         return len(self._calls)
+
+    def in_flight_of(self, session_id: str) -> int:
+        return self._calls.count_in(session_id)
 
     def totals(self) -> LiveTotals:
         totals = LiveTotals(
@@ -114,7 +119,8 @@ class LiveHub:
 
     def finish(self, requests: Sequence[Request]) -> None:
         """Requests that were just stored, each for the first time."""
-        self.spent.add(requests)
+        for tell in self.on_stored:
+            tell(requests)
         self._calls.remove(request.id.bytes for request in requests)
         if self._subscriptions:
             for request in requests:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from heli.backend.ingest.attribution import read_attribution
 from heli.backend.live_filter import NOTHING, Known
 from heli.schema.exchange import Closed, Direction, Exchange, Grown, Opened, Record, Whole
 from heli.schema.live import LiveCall
@@ -33,6 +34,7 @@ class CallInFlight:
         "known",
         "request",
         "response",
+        "session_id",
         "told",
     )
 
@@ -48,6 +50,7 @@ class CallInFlight:
         """What subscribers were told last."""
         self.known: Known = NOTHING
         """What filters may ask of it."""
+        self.session_id = read_attribution(exchange.request_headers).session_id
 
     @property
     def kept_bytes(self) -> int:
@@ -69,6 +72,10 @@ class CallsInFlight:
 
     def __len__(self) -> int:
         return sum(not call.is_closed for call in self._calls.values())
+
+    def count_in(self, session_id: str) -> int:
+        """Those of one session."""
+        return sum(call.session_id == session_id and not call.is_closed for call in self._calls.values())
 
     def __contains__(self, call_id: bytes) -> bool:
         return call_id in self._calls

@@ -11,7 +11,7 @@ from heli.cli.commands import COMMANDS
 SHORT = """\
 heli shows every call that your programs make to a language model.
 
-  heli up              start it on this machine
+  heli run -- claude   see the calls of a program, whatever it is
   heli logs --tail     watch the calls as they happen
   heli show @last      read the newest one
 
@@ -24,7 +24,8 @@ came back, how long it took, what it cost, and which session it belonged to.
 
 Examples:
   heli up                                              start everything on this machine
-  OPENAI_BASE_URL=http://localhost:8787/v1 python app.py    let heli see a program's calls
+  heli run -- claude                                   see every call of a program
+  OPENAI_BASE_URL=http://localhost:8787/v1 python app.py    or lead its calls through heli
   heli logs --tail                                     watch them
   heli logs 'status>=400' --since today                what went wrong today
   heli show @last                                      the newest call in full

@@ -43,6 +43,12 @@ def _run_command(arguments: Sequence[str]) -> int:
     if page is not None and COMPLETION not in os.environ:
         sys.stdout.write(page)
         return ExitCode.OK
+    if arguments[:1] == ["statusline"] and COMPLETION not in os.environ:
+        # Drawn with each prompt: loading Typer would take longer than all else.
+        from heli.cli import statusline
+
+        if wishes := statusline.read_quickly(arguments[1:]):
+            return statusline.answer(wishes)
     from heli.cli.root import invoke
 
     return invoke(arguments)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from heli.cli import figures
-from heli.cli.printable import line
+from heli.cli.printable import clip, line
 from heli.cli.request_rows import session_title, short_id
 from heli.schema.request import Request
 from heli.schema.usage import BILLED_UNITS
@@ -30,6 +30,11 @@ PROVIDERS = {
     "MISTRAL": "Mistral",
 }
 """As their owners write them; others as the log does."""
+TOLD_ELSEWHERE = frozenset(
+    {"Helicone-Session-Id", "Helicone-Session-Name", "Helicone-Session-Path", "run", "commit"}
+)
+"""Properties that the headline leaves out: it tells the session and the branch, and JSON tells everything."""
+LONGEST_PROPERTY = 60
 
 
 def headline(request: Request) -> str:
@@ -44,7 +49,8 @@ def headline(request: Request) -> str:
         facts.append(f"agent {request.agent_name or request.agent_id}")
     if request.user_id:
         facts.append(f"user {request.user_id}")
-    facts += [f"{name} {value}" for name, value in sorted(request.properties.items())]
+    told = [(name, value) for name, value in sorted(request.properties.items()) if name not in TOLD_ELSEWHERE]
+    facts += [f"{name} {clip(value, LONGEST_PROPERTY)}" for name, value in told]
     return line(" · ".join(facts))
 
 

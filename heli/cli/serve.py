@@ -49,6 +49,27 @@ def gateway(
 
 
 @app.command()
+def intercept() -> int:
+    """The proxy for programs that are not told of heli: decrypts calls to model APIs, tunnels all else.
+
+    \b
+    Example:
+      heli serve intercept
+
+    Calls that it decrypts go to the gateway on this machine, or straight to the provider while there is
+    none. It listens on this machine only.
+    """
+    from heli.proxy.intercept.service import run_intercept
+
+    loaded = load_settings()
+    logging.basicConfig(
+        level=loaded.settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    with _claim("intercept", loaded):
+        return run_intercept(loaded)
+
+
+@app.command()
 def backend() -> int:
     """Ingest, the REST API and the live feed.
 

@@ -8,6 +8,7 @@ import typer
 
 from heli.cli import figures
 from heli.cli.backend_client import open_client
+from heli.cli.intercept_status import InterceptStatus, lines_of, look_at_interceptor
 from heli.cli.options import ColorOption
 from heli.cli.printable import line
 from heli.cli.process_states import ProcessStatus, look_at_processes
@@ -30,6 +31,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     spool: list[WorkerSpool]
     lag_s: float | None
     """The age of the oldest record that is not stored yet; `None` when nothing waits."""
+    intercept: InterceptStatus | None
+    """`None` when no interceptor of this heli answers."""
     dropped: int
     """Records that were never written, because the spool was full."""
     gateways: list[GatewaySpool]
@@ -69,6 +72,7 @@ def look(loaded: Loaded) -> Status:
         processes=processes,
         spool=spool,
         lag_s=max(ages, default=None),
+        intercept=look_at_interceptor(loaded),
         dropped=sum(worker.dropped_records for worker in spool),
         gateways=read_gateways(loaded) if _has_backend(loaded, processes) else [],
     )
@@ -129,6 +133,8 @@ def _print(seen: Status) -> None:
         sys.stdout.write(f"{line(gateway.host)}: {_spool_line(gateway.workers, dropped)}\n")
     if any(worker.dead_letters for worker in seen.spool):
         say("`heli dead-letters list` tells what could not be stored, and why; `replay` sends it again")
+    if seen.intercept is not None:
+        sys.stdout.writelines(f"{text}\n" for text in lines_of(seen.intercept))
     for worker in seen.spool:
         if worker.trouble:
             say(f"spool of {worker.worker}: {worker.trouble}; what is in it waits until that is mended")

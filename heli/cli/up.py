@@ -33,7 +33,7 @@ def up(
     color: ColorOption = None,
     report_to: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
-    """Start heli on this machine: gateway, backend and store.
+    """Start heli on this machine: gateway, interceptor, backend and store.
 
     \b
     Examples:

@@ -127,6 +127,8 @@ def where(name: str, ports: dict[str, int], host: str) -> str:
     match name:
         case "gateway":
             return f"OpenAI {ports['openai']} · Anthropic {ports['anthropic']} · any {ports['gateway']}"
+        case "intercept":
+            return f"HTTPS_PROXY {ports['intercept']}"
         case "backend":
             return f"REST API http://{url_host(host)}:{ports['backend']}"
         case _:

@@ -92,6 +92,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.state / "gateway-id"
 
     @property
+    def intercept_secret(self) -> Path:
+        """What the interceptor shows to the gateway, and its owner to the interceptor."""
+        return self.state / "intercept-secret"
+
+    @property
     def store_password(self) -> Path:
         return self.state / "store-password"
 

@@ -37,6 +37,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     log_api: Port = 8788
     gateway: Port = 8789
     anthropic: Port = 8790
+    intercept: Port = 8791
     backend: Port = 8585
     store: Port = 8586
 
@@ -203,6 +204,7 @@ RESERVED_VARIABLES = frozenset(
         "HELI_PAGER",
         "HELI_SESSION",
         "HELI_RUN_ID",
+        "HELI_ENV_BEFORE",
         "HELI_CRASH_POINT",
         "HELI_FAULT",
         "HELI_REL_FULL",

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from heli.backend.api.metrics import Metrics
 from heli.backend.api.parts import Parts
-from heli.backend.app import look, make_app
+from heli.backend.app import look, make_app, sum_up_sessions
 from heli.backend.ingest.door import IngestDoor
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.live import LiveHub
@@ -85,11 +85,13 @@ def make_test_parts(
     """Parts on this log, with bodies in `folder`; `other` replaces some of them."""
     hub, metrics, bodies = LiveHub(look), Metrics(), PackedBodyStore(folder)
     pipeline = other.pop("pipeline", None) or Pipeline(log, bodies, prices, organisation)
+    door = IngestDoor(pipeline, hub, TOKEN, 4_000_000, metrics.count_batch)
     parts: dict[str, Any] = {
         "log": log,
         "bodies": bodies,
         "hub": hub,
-        "door": IngestDoor(pipeline, hub, TOKEN, 4_000_000, metrics.count_batch),
+        "door": door,
+        "sessions": sum_up_sessions(log, door, hub, organisation),
         "readiness": Readiness("request log", log.migrate, log.ping),
         "accounts": Readiness("accounts database", lambda: None, lambda: None),
         "metrics": metrics,

@@ -61,7 +61,7 @@ def test_bare_heli_names_three_commands(heli):
 
     assert ran.code == ExitCode.OK
     assert [line.split("  ")[1] for line in ran.out.splitlines() if line.startswith("  ")] == [
-        "heli up",
+        "heli run -- claude",
         "heli logs --tail",
         "heli show @last",
     ]
@@ -200,7 +200,7 @@ def test_the_tree_of_commands_is_told_to_programs(heli):
 
     assert [command["name"] for command in tree["commands"]] == list(COMMANDS)
     serve = next(command for command in tree["commands"] if command["name"] == "serve")
-    assert {command["name"] for command in serve["commands"]} == {"gateway", "backend", "store"}
+    assert {command["name"] for command in serve["commands"]} == {"gateway", "intercept", "backend", "store"}
     logs = next(command for command in tree["commands"] if command["name"] == "logs")
     tail = next(parameter for parameter in logs["parameters"] if parameter["name"] == "tail")
     assert set(tail["flags"]) == {"--tail", "--follow", "-f"}

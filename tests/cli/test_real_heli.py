@@ -99,7 +99,7 @@ def test_a_call_is_seen_through_crashes_and_restarts(real: Heli, tmp_path: Path)
     os.kill(real.pid("backend"), signal.SIGKILL)
     real.call()
     assert len(real.logged(2)) == 2
-    assert real.status()["processes"][1]["restarts"] == 1
+    assert real.status()["processes"][2]["restarts"] == 1
 
     before = real.status()
     os.kill(before["supervisor_pid"], signal.SIGKILL)

@@ -58,8 +58,9 @@ def test_status_when_nothing_runs(heli, ports):
 
     assert ran.code == ExitCode.UNREACHABLE
     assert "`heli up` starts it" in ran.err
-    assert [line.split()[:2] for line in ran.out.splitlines()[1:4]] == [
+    assert [line.split()[:2] for line in ran.out.splitlines()[1:5]] == [
         ["gateway", "down"],
+        ["intercept", "down"],
         ["backend", "down"],
         ["store", "down"],
     ]
@@ -113,7 +114,7 @@ def test_status_shows_a_process_that_runs_alone(heli, home, ports):
         ran = heli("status", "--json")
 
     assert ran.code == ExitCode.OK
-    store = json.loads(ran.out)["processes"][2]
+    store = json.loads(ran.out)["processes"][3]
     assert (store["pid"], store["port"], store["state"]) == (os.getpid(), 1, "not answering")
 
 

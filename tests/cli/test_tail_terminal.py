@@ -2,60 +2,17 @@
 
 import re
 import shutil
-import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from heli.schema.live import LiveEvent, LiveKind, LiveTotals
 from tests.cli.fake_backend import a_call, a_request, finished, started, streaming
+from tests.cli.real_terminal import PATIENCE_S, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-PATIENCE_S = 20
-
-
-class Terminal:
-    """A tmux session of its own server."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], columns: int, lines: int) -> None:
-        self._socket = f"heli-{uuid.uuid4().hex[:8]}"
-        self._folder = folder
-        wishes = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        self._tmux(
-            "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), *wishes, "sh"
-        )
-
-    def type(self, text: str) -> None:
-        self._tmux("send-keys", text, "Enter")
-
-    def press(self, key: str) -> None:
-        self._tmux("send-keys", key)
-
-    def resize(self, columns: int, lines: int) -> None:
-        self._tmux("resize-window", "-x", str(columns), "-y", str(lines))
-
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p", "-S", "-")
-
-    def until(self, shows: Callable[[str], object]) -> str:
-        """The screen as soon as it shows that."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not shows(screen := self.screen()):
-            assert time.monotonic() < deadline, f"it never came:\n{screen}"
-            time.sleep(0.05)
-        return screen
-
-    def close(self) -> None:
-        self._tmux("kill-server")
-
-    def _tmux(self, *words: str) -> str:
-        command = ["tmux", "-L", self._socket, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self._folder).stdout
 
 
 @pytest.fixture

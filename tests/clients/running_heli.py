@@ -13,7 +13,7 @@ from heli.schema.errors import NotFoundError
 from heli.schema.request import Request
 from tests.standin import StandIn
 
-PORTS = ("openai", "log_api", "gateway", "anthropic", "backend", "store")
+PORTS = ("openai", "log_api", "gateway", "anthropic", "backend", "store", "intercept")
 PROVIDERS = ("openai", "anthropic", "google", "groq")
 """Their public addresses lead to the stand-in."""
 PATIENCE_S = 10.0
@@ -31,7 +31,7 @@ class RunningHeli:
         self.gateway = f"http://127.0.0.1:{self.ports['gateway']}"
         self.backend = f"http://127.0.0.1:{self.ports['backend']}"
         self.client = Client(self.backend)
-        self._environ = {
+        self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("HELI_")},
             "HELI_HOME": str(home),
             **{f"HELI_PORTS__{name.upper()}": str(port) for name, port in self.ports.items()},
@@ -42,7 +42,7 @@ class RunningHeli:
         """Run a heli command in this heli's environment."""
         return subprocess.run(
             [sys.executable, "-m", "heli", *words],
-            env=self._environ, cwd=self.home, capture_output=True, text=True, timeout=90, check=False,
+            env=self.environ, cwd=self.home, capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
 
     def __enter__(self) -> Self:

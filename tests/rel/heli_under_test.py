@@ -16,11 +16,12 @@ from tests.rel import probe
 from tests.rel.free_ports import find_free_ports
 
 READY_S = 60.0
-PORTS = ("openai", "anthropic", "gateway", "log_api", "backend", "store")
+PORTS = ("openai", "anthropic", "gateway", "log_api", "backend", "store", "intercept")
 _PROBES = {
     "gateway": ("openai", "/healthcheck"),
     "backend": ("backend", "/readyz"),
     "store": ("store", "/ping"),
+    "intercept": ("intercept", "/healthcheck"),
 }
 
 

@@ -12,7 +12,7 @@ from tests.standin.asked import request_id
 from tests.standin.journal import Entry
 from tests.standin.replies import Call, to_json
 from tests.standin.replies.openai_responses import Event, events_of, read, warm_up_of
-from tests.standin.scenario import Scenario, pattern
+from tests.standin.scenario import Scenario, find_scenario, pattern
 from tests.standin.sending import BrokenOnPurposeError
 from tests.standin.wire import Wire
 
@@ -172,7 +172,8 @@ class Session:
                 await self._wire.pause(self._scenario.interval_ms / 1000)
                 await self._send_event(told)
             return
-        for told in events_of(read(call, body), body, self._scenario):
+        own = find_scenario(None, "", call.body)
+        for told in events_of(read(call, body), body, self._scenario if own == Scenario() else own):
             if self._scenario.interval_ms:
                 await self._wire.pause(self._scenario.interval_ms / 1000)
             await self._send_event(told)

@@ -13,6 +13,7 @@ from heli.backend.ingest.door import IngestDoor
 from heli.backend.live import LiveHub
 from heli.backend.queries.scope import Scope, scope_of
 from heli.backend.readiness import Readiness
+from heli.backend.session_spend import SessionSpend
 from heli.backend.stores.bodies import BodyStore
 from heli.backend.stores.request_log import RequestLog
 from heli.providers.pricing.price_override import PriceOverrides
@@ -32,6 +33,7 @@ class Parts:
     """Of the request log, without which nothing goes in or out."""
     accounts: Readiness
     metrics: Metrics
+    sessions: SessionSpend
     own_prices: Callable[[], PriceOverrides] = PriceOverrides
     """The operator's price file as it is now."""
     repricing: threading.Lock = dataclasses.field(default_factory=threading.Lock)

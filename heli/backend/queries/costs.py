@@ -12,6 +12,8 @@ from heli.backend.queries.money import add_exactly, plain
 from heli.backend.queries.scope import TABLE, Scope, only_model_calls
 from heli.backend.stores.request_log import RequestLog
 from heli.schema.errors import UsageError
+from heli.schema.request import Request
+from heli.schema.usage import CostState
 
 MAX_GROUPS = 10_000
 MAX_DIMENSIONS = 8
@@ -80,7 +82,7 @@ def spend_report(
     return CostReport(
         by=list(by),
         rows=[{**_keys(row, by, zone), **msgspec.structs.asdict(spend)} for row, spend in groups],
-        total=_total([spend for _, spend in groups]),
+        total=add_spends([spend for _, spend in groups]),
     )
 
 
@@ -144,7 +146,24 @@ def _spend(row: dict[str, Any]) -> Spend:
     )
 
 
-def _total(spends: Sequence[Spend]) -> Spend:
+def spend_of(request: Request) -> Spend:
+    """What a single request comes to, in the same counts as those of many."""
+    usage = request.usage
+    counts = {
+        name: _count([getattr(usage, f"{column.removeprefix('usage_')}_tokens") for column in columns])
+        for name, columns in TOKENS.items()
+    }
+    return Spend(
+        requests=1,
+        cost_usd=request.cost_usd,
+        unknown_cost_requests=int(request.cost_usd is None),
+        estimated_cost_requests=int(request.cost_state is CostState.ESTIMATED),
+        **counts,
+    )
+
+
+def add_spends(spends: Sequence[Spend]) -> Spend:
+    """Several spends as one."""
     return Spend(
         requests=sum(spend.requests for spend in spends),
         cost_usd=plain(add_exactly(spend.cost_usd for spend in spends)),

@@ -27,8 +27,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """How long it may take to end after SIGTERM."""
 
 
-NAMES = ("gateway", "backend", "store")
-"""In the order in which they are shown and drained: whoever feeds another one goes first."""
+NAMES = ("gateway", "intercept", "backend", "store")
+"""In the order in which they are shown, and drained but for those below: whoever feeds another goes first."""
+DRAINED_FIRST = frozenset({"intercept"})
+"""It feeds the gateway, which is shown before it since more people look for it."""
 
 
 def services_of(settings: Settings) -> list[Service]:
@@ -47,13 +49,13 @@ def ports_of(name: str, settings: Settings) -> dict[str, int]:
 
 def probes_of(name: str, ports: dict[str, int], host: str) -> list[Probe]:
     """Where this process answers when it is ready."""
-    path = {"gateway": "/healthcheck", "backend": "/readyz", "store": "/ping"}[name]
+    path = {"backend": "/readyz", "store": "/ping"}.get(name, "/healthcheck")
     host = "127.0.0.1" if name == "store" else host
     return [Probe(host, port, path) for port in ports.values()]
 
 
 def _service(name: str, settings: Settings) -> Service:
-    drain_s = settings.gateway.drain_timeout_s + 5 if name == "gateway" else 15.0
+    drain_s = settings.gateway.drain_timeout_s + 5 if name in ("gateway", "intercept") else 15.0
     return Service(
         name=name,
         command=[sys.executable, "-P", "-m", "heli", "serve", name],

@@ -11,7 +11,7 @@ from heli.cli.supervisor.child import Child
 from heli.cli.supervisor.events import AllReady, Died, Event, Failed, Ready, Stuck
 from heli.cli.supervisor.log_file import bound
 from heli.cli.supervisor.process_file import ProcessFile
-from heli.cli.supervisor.services import Service
+from heli.cli.supervisor.services import DRAINED_FIRST, Service
 from heli.schema.errors import ExitCode
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -51,7 +51,7 @@ class Supervisor:
         tasks.append(asyncio.create_task(self._bound_logs()))
         try:
             await self._wait(tasks)
-            for child in self.children:
+            for child in sorted(self.children, key=lambda each: each.service.name not in DRAINED_FIRST):
                 await child.stop()
         finally:
             await self._finish(tasks)

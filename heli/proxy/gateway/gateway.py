@@ -7,16 +7,20 @@ from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+import msgspec
+
 from heli.proxy.gateway import faults
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.connection import Outbox
 from heli.proxy.gateway.counters import Counters, Gauge, render
+from heli.proxy.gateway.handover import Handover
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import RequestIds
+from heli.proxy.gateway.outside import NOTHING_SPECIAL, Outside
 from heli.proxy.gateway.recorder import Recorder, SpoolWriter
 from heli.proxy.gateway.targets import Target, Targets
 from heli.proxy.gateway.upstream import Pool
-from heli.schema.exchange import Outcome
+from heli.schema.exchange import Listener, Outcome
 from heli.schema.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,8 @@ class Gateway:
         worker: str,
         loop: asyncio.AbstractEventLoop,
         read_gauges: Callable[[], list[Gauge]] = list,
+        intercept_secret: str = "",
+        outside: Outside = NOTHING_SPECIAL,
     ) -> None:
         self.settings = settings
         self.loop = loop
@@ -47,13 +53,13 @@ class Gateway:
         base_urls = {
             key: provider.base_url for key, provider in settings.providers.items() if provider.base_url
         }
-        ports = settings.ports
-        own_ports = (ports.openai, ports.anthropic, ports.gateway, ports.log_api, ports.backend, ports.store)
+        own_ports = msgspec.structs.asdict(settings.ports).values()
         self.targets = Targets(base_urls, settings.gateway.allow_targets, own_ports)
+        self._handover = Handover(intercept_secret, self.targets)
         self.now = loop.time()
         """The coarse clock: right to a second, and free to read."""
         connect_timeout_s = settings.gateway.connect_timeout_s
-        self.pool = Pool(self.targets, self.counters, connect_timeout_s, self.outbox, self.now)
+        self.pool = Pool(self.targets, self.counters, connect_timeout_s, self.outbox, self.now, outside)
         self.request_ids = RequestIds()
         self.callers: set[CallerConnection] = set()
         self.is_draining = False
@@ -82,6 +88,10 @@ class Gateway:
         """Where a call goes. Raises `TargetRefusedError`."""
         if caller.listener is None:
             return self._backend
+        if head.heli and caller.listener is Listener.GATEWAY:
+            target = self._handover.target(head)
+            if target is not None:
+                return target
         return self.targets.choose(caller.listener, head)
 
     def is_own_route(self, target: bytes) -> bool:

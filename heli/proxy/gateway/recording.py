@@ -148,7 +148,7 @@ def _make_capture(
         call_id,
         caller.started_ns,
         caller.started_us,
-        listener,
+        Listener.INTERCEPT if outgoing.target.is_intercepted else listener,
         caller.peer,
         caller.gateway.settings.gateway.capture_max_bytes,
     )

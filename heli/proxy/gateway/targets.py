@@ -33,6 +33,8 @@ class Target(msgspec.Struct, frozen=True):
     is_tls: bool
     is_trusted: bool
     """The operator named this address, so that it may be private."""
+    is_intercepted: bool = False
+    """The interceptor handed the call over."""
     is_backend: bool = False
     """It is heli's own backend, for the log API."""
 

@@ -6,6 +6,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -20,12 +21,14 @@ from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.gateway import Gateway
 from heli.proxy.gateway.open_files import fit_connections
+from heli.proxy.gateway.outside import Outside
 from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.survey import survey
 from heli.proxy.spool.writer import Spool
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.exchange import Listener
+from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded, Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,10 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
     settings = _within_limits(loaded.settings)
     loop = asyncio.get_running_loop()
     spool = Spool.open(loaded.paths.spool / worker, settings.spool)
-    gateway = Gateway(settings, spool, worker, loop, partial(spool_gauges, loaded, time.monotonic()))
+    gauges = partial(spool_gauges, loaded, time.monotonic())
+    secret = read_or_make_secret(loaded.paths.intercept_secret)
+    outside = Outside.from_environ(os.environ, loaded)
+    gateway = Gateway(settings, spool, worker, loop, gauges, secret, outside)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

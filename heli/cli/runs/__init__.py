@@ -1,0 +1,1 @@
+"""What `heli run` and `heli env` are made of."""

@@ -1,0 +1,78 @@
+"""mitmproxy's HTTP/1.1, and what a call needs that it does not know: interim replies and trailers.
+
+Both are left out: mitmproxy takes an interim reply for the reply, and crashes at a trailer.
+"""
+
+from typing import Any
+
+import h11
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, RegisterHttpConnection
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+
+
+class _WithoutTrailers:
+    """A reader of bodies that does not tell what stood behind them."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def __call__(self, buffer: Any) -> Any:
+        return _plain(self._reader(buffer))
+
+    def read_eof(self) -> Any:
+        return _plain(self._reader.read_eof())
+
+
+def _plain(event: Any) -> Any:
+    return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) and event.headers else event
+
+
+class _BodyReader:
+    """The attribute of a connection that holds the reader of the body under way."""
+
+    def __get__(self, connection: Any, kind: type) -> Any:
+        return connection.__dict__["_body_reader"]
+
+    def __set__(self, connection: Any, reader: Any) -> None:
+        connection.__dict__["_body_reader"] = _WithoutTrailers(reader)
+
+
+class ProgramSide(Http1Server):
+    """Reads a program's requests."""
+
+    body_reader: Any = _BodyReader()
+
+
+class FarSide(Http1Client):
+    """Reads the replies of the gateway or a provider."""
+
+    body_reader: Any = _BodyReader()
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.DataReceived):
+            while _begins_interim(bytes(self.buf)):
+                if self.buf.maybe_extract_lines() is None:
+                    return  # its end is still to come
+        yield from super().read_headers(event)
+
+
+def _begins_interim(data: bytes) -> bool:
+    return data[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") and len(data) > 11 and data[9:12] != b"101"
+
+
+class CallsLayer(HttpLayer):
+    """A decrypted connection's requests and replies."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.connections[context.client] = ProgramSide(context.fork())
+
+    def register_connection(self, command: RegisterHttpConnection) -> layer.CommandGenerator[None]:
+        """A connection to the other side is there; mitmproxy has made its reader and not used it yet."""
+        reader = self.connections[command.connection].context.layers[-1]
+        if type(reader) is Http1Client:
+            reader.__class__ = FarSide
+            reader.state = reader.read_headers
+        yield from super().register_connection(command)
