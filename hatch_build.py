@@ -32,7 +32,11 @@ class CompilingHook(BuildHookInterface):
         return self.target_name == "wheel" and os.environ.get("HELI_COMPILE", "") not in ("", "0")
 
     def dependencies(self) -> list[str]:
-        return ["mypy[mypyc]>=1.18,<3", "setuptools>=75", "msgspec>=0.20", "httptools>=0.7"] if self.is_asked else []
+        return (
+            ["mypy[mypyc]>=1.18,<3", "setuptools>=75", "msgspec>=0.20", "httptools>=0.7"]
+            if self.is_asked
+            else []
+        )
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if not self.is_asked or version == "editable":
@@ -52,7 +56,9 @@ def compile_modules(root: Path, output: Path) -> list[Path]:
 
     os.chdir(root)
     options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", *COMPILED]
-    extensions = mypycify(options, group_name="heli", opt_level="3", debug_level="0", target_dir=str(output / "c"))
+    extensions = mypycify(
+        options, group_name="heli", opt_level="3", debug_level="0", target_dir=str(output / "c")
+    )
     distribution = Distribution({"name": "heli", "ext_modules": extensions})
     command = distribution.get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(output), str(output / "objects")  # type: ignore[attr-defined]

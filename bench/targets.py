@@ -109,9 +109,7 @@ def _heli(name: str, program: Path, upstream: int, port: Callable[[], int], home
     )
 
 
-def heli_env(
-    upstream: int, openai: int, port: Callable[[], int], home: str = "heli"
-) -> dict[str, str]:
+def heli_env(upstream: int, openai: int, port: Callable[[], int], home: str = "heli") -> dict[str, str]:
     """An installation of its own, on ports of its own; no backend answers until one is started."""
     return {
         "HELI_HOME": str(BUILD / home),

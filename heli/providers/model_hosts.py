@@ -33,12 +33,30 @@ _SPELLED_OUT = {
     "google": (
         "generativelanguage.googleapis.com",
         "cloudcode-pa.googleapis.com",
+        "daily-cloudcode-pa.googleapis.com",
         "aiplatform.googleapis.com",
+        "aiplatform.us.rep.googleapis.com",
+        "aiplatform.eu.rep.googleapis.com",
         *(f"{region}-aiplatform.googleapis.com" for region in _VERTEX_REGIONS),
     ),
-    "bedrock": tuple(f"bedrock-runtime.{region}.amazonaws.com" for region in _BEDROCK_REGIONS),
+    "bedrock": (
+        *(f"bedrock-runtime.{region}.amazonaws.com" for region in _BEDROCK_REGIONS),
+        *(f"bedrock-runtime.{region}.api.aws" for region in _BEDROCK_REGIONS),
+        *(f"bedrock-mantle.{region}.api.aws" for region in _BEDROCK_REGIONS),
+        *(f"bedrock-runtime-fips.{r}.amazonaws.com" for r in _BEDROCK_REGIONS if r[:3] in ("us-", "ca-")),
+        *(f"bedrock-runtime.{region}.amazonaws.com.cn" for region in ("cn-north-1", "cn-northwest-1")),
+    ),
     # `*.azure-api.net` is anybody's API behind Azure's gateway: for `heli ca allow`.
-    "azure": ("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com"),
+    "azure": (
+        "*.openai.azure.com",
+        "*.openai.azure.us",
+        "*.cognitiveservices.azure.com",
+        "*.cognitiveservices.azure.us",
+        "*.services.ai.azure.com",
+        "*.api.cognitive.microsoft.com",
+        "*.models.ai.azure.com",
+        "models.inference.ai.azure.com",
+    ),
 }
 _NO_MODELS = frozenset({"qstash", "firecrawl"})
 """A message queue and a crawler."""
