@@ -207,6 +207,7 @@ RESERVED_VARIABLES = frozenset(
         "HELI_ENV_BEFORE",
         "HELI_CRASH_POINT",
         "HELI_FAULT",
+        "HELI_COMPILE",
         "HELI_REL_FULL",
     }
 )
