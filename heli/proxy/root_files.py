@@ -6,22 +6,9 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-FILE_VARIABLES = (
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "AWS_CA_BUNDLE",
-    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "HTTPLIB2_CA_CERTS",
-    "GIT_SSL_CAINFO",
-    "PIP_CERT",
-    "CARGO_HTTP_CAINFO",
-    "NIX_SSL_CERT_FILE",
-    "CODEX_CA_CERTIFICATE",
-    "NODE_EXTRA_CA_CERTS",
-    "DENO_CERT",
-    "NPM_CONFIG_CAFILE",
-)
+from heli.schema.root_variables import ADDING, REPLACING
+
+FILE_VARIABLES = (*REPLACING, *ADDING, "NPM_CONFIG_CAFILE")
 """Variables by which programs are told of root files."""
 
 _SYSTEM_FILES = (

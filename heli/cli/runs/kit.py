@@ -10,22 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-REPLACING = (
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "AWS_CA_BUNDLE",
-    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "HTTPLIB2_CA_CERTS",
-    "GIT_SSL_CAINFO",
-    "PIP_CERT",
-    "CARGO_HTTP_CAINFO",
-    "NIX_SSL_CERT_FILE",
-    "CODEX_CA_CERTIFICATE",
-)
-"""Each names the one file of roots that its readers trust, so they get everything in one file."""
-ADDING = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
-"""Roots beside those that the runtime has itself."""
+from heli.schema.root_variables import ADDING, REPLACING
+
 SWITCHES = {
     "NODE_USE_ENV_PROXY": "1",  # Node's own fetch passes the proxy by otherwise
     "AIOHTTP_TRUST_ENV": "True",  # LiteLLM, and the agents that are built on it

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from heli.cli.runs.java_store import PASSWORD, make_java_store
-from heli.cli.runs.kit import ADDING, JAVA, REPLACING, Capture, Java, hides_any, make_kit
+from heli.cli.runs.kit import JAVA, Capture, Java, hides_any, make_kit
 from heli.proxy.intercept.authority import certificate_file
 from heli.proxy.intercept.bundle import make_bundle
 from heli.schema.paths import Paths
+from heli.schema.root_variables import ADDING, REPLACING
 
 HOSTS = ("api.openai.com", "*.openai.azure.com")
 URL = "http://run-abc123:x@127.0.0.1:8791"
