@@ -1,5 +1,6 @@
 """What tests of several parts share: the stand-in provider, and ports that nobody listens on."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,21 @@ if str(ROOT) not in sys.path:  # so that `tests.standin` can be imported however
 
 from tests.rel.free_ports import find_free_ports  # noqa: E402
 from tests.standin import StandIn, start_standin  # noqa: E402
+
+
+def heed_signals() -> None:
+    """What runs the tests in the background may have them ignore signals, and whatever they start, too."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+heed_signals()
 
 
 @pytest.fixture(scope="session")

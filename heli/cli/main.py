@@ -19,7 +19,8 @@ def run(arguments: Sequence[str]) -> int:
     """Do what a command line says; every way to end is an exit code."""
     try:
         code = _run_command(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the descriptor was closed before the start
+            sys.stdout.flush()
     except HeliError as error:
         code = _tell(error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """`heli run`: a program whose calls to models heli sees, with nothing changed in it."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -128,10 +129,11 @@ def _prepare_or_tell(command: Sequence[str], wishes: Wishes) -> Prepared | None:
 def _tell_or_fail(error: HeliError, wishes: Wishes) -> None:
     if not wishes.fail_open:
         raise UnreachableError(f"this program cannot be captured: {error.message}", error.hint) from error
-    say(f"heli: {error.message}")
-    if error.hint:
-        say(f"      {error.hint}")
-    say("      the program runs without heli; its calls are not seen")
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it: no reason not to run the program
+        say(f"heli: {error.message}")
+        if error.hint:
+            say(f"      {error.hint}")
+        say("      the program runs without heli; its calls are not seen")
 
 
 def prepare(command: Sequence[str], wishes: Wishes, environ: Mapping[str, str]) -> Prepared:

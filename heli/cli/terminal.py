@@ -86,5 +86,6 @@ def paint(text: str, style: str, is_colored: bool) -> str:
 
 def say(text: str) -> None:
     """Talk: progress, hints, warnings; never data."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:  # it is where the descriptor was closed before the start
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

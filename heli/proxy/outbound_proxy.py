@@ -5,7 +5,8 @@ import base64
 import ipaddress
 import logging
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -54,17 +55,33 @@ async def connect_through(proxy: OutboundProxy, host: str, port: int) -> tuple[s
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = found[0]
-    sock = socket.socket(family, kind, protocol)
+    sock = await _connect_to_any(loop, found)
     try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, address)
         await loop.sock_sendall(sock, connect_head(proxy, host, port))
         return sock, await _read_answer(loop, sock, host)
     except BaseException:
         sock.close()
         raise
+
+
+async def _connect_to_any(loop: asyncio.AbstractEventLoop, found: Sequence[tuple[Any, ...]]) -> socket.socket:
+    """The first of the addresses that takes a connection. Raises the last one's `OSError`."""
+    for place, (family, kind, protocol, _, address) in enumerate(found):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address)
+        except OSError:
+            sock.close()
+            if place == len(found) - 1:
+                raise
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise OSError("the proxy has no address")
 
 
 def connect_head(proxy: OutboundProxy, host: str, port: int) -> bytes:

@@ -81,8 +81,8 @@ class Pipeline:
         timely = [exchange for exchange in exchanges if _is_timely(exchange, rejected)]
         calls = [Call(exchange, call, exchange) for exchange in timely for call in calls_of(exchange)]
         if are_open:  # each is archived by itself: the connection will be, once, when it has ended
-            turns = (call.call for call in calls)
-            calls = [Call(t, t, t) for t in turns if isinstance(t, SocketTurn) and t.has_ended]
+            turns = [(call.call, call.sent) for call in calls]
+            calls = [Call(t, t, sent) for t, sent in turns if isinstance(t, SocketTurn) and t.has_ended]
         fresh = self._fresh(calls)
         rows = link(self._log, self._organisation, self._archive_and_read(fresh))
         stored = self._insert(rows, rejected)
@@ -98,8 +98,9 @@ class Pipeline:
         fresh = []
         for place, chosen in choose_fresh(within, known):
             call = calls[place]
-            is_plain = call.exchange is call.call
-            fresh.append(Call(chosen if is_plain else call.exchange, chosen, call.sent))
+            # A response that got another id would not be found in its WebSocket's archive.
+            is_own = call.exchange is call.call or chosen.id != call.call.id
+            fresh.append(Call(chosen if is_own else call.exchange, chosen, call.sent))
         return fresh
 
     def _archive_and_read(self, calls: list[Call]) -> list[LogRow]:

@@ -66,8 +66,7 @@ def find_program(command: Sequence[str], environ: Mapping[str, str]) -> str:
 def become(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     """Be the program from now on, and nothing of heli's any more. Raises `CannotStartError`."""
     file = find_program(command, environ)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -81,16 +80,26 @@ def become(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
 def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
     """Run the program to its end. Raises `CannotStartError`."""
     file = find_program(command, environ)
-    sys.stdout.flush()
+    _flush()
     signal.signal(
         signal.SIGCHLD, signal.SIG_DFL
     )  # Who ignores it, as our parent may, has no child to wait for.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         child = _spawn(file, command, environ, before)
-        return _Watch(child).until_end()
+        ended = _Watch(child).until_end()
+        while pending := signal.sigpending() & _ENDING:  # meant for the program, which has ended
+            signal.sigwait(pending)
+        return ended
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _flush() -> None:
+    """What heli has to say goes before the program's words. A stream that is closed keeps nobody back."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 def _spawn(file: str, command: Sequence[str], environ: Mapping[str, str], mask: Iterable[int]) -> int:

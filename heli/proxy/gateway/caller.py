@@ -202,8 +202,11 @@ class CallerConnection(Connection):
         if data:
             self.data_received(data)
 
-    def _next(self, data: bytes) -> None:
-        if not self.is_gone and not self.is_leaving:
+    def _next(self) -> None:
+        """Go on with the request that came while the last one was answered."""
+        is_free = self.call is None and self.answering is None
+        if self.buffer and is_free and not self.is_gone and not self.is_leaving:
+            data, self.buffer = self.buffer, b""
             self.data_received(data)
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
@@ -230,9 +233,8 @@ class CallerConnection(Connection):
             self.hang_up(is_sending=not call.request_body.is_done)
             return
         self.go_on_reading()
-        if self.buffer:
-            data, self.buffer = self.buffer, b""
-            self.gateway.loop.call_soon(self._next, data)
+        if self.buffer:  # and stays there: what comes before `_next` runs must stand behind it
+            self.gateway.loop.call_soon(self._next)
 
     def tunnel_started(self) -> None:
         """The connection was upgraded: what came meanwhile belongs to it."""

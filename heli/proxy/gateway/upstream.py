@@ -64,7 +64,10 @@ class UpstreamConnection(Connection):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def data_received(self, data: bytes) -> None:
-        if self.call is not None:
+        if self.due:  # the request has not gone out: this is no reply to it, and it may go elsewhere
+            self.transport.abort()
+            self._lost(None)
+        elif self.call is not None:
             self.call.reply_received(data)
         else:
             self.pool.drop(self)
