@@ -76,7 +76,7 @@ def _shape(by: list[str]) -> Shape[CostRow]:
 
 
 def _columns(by: list[str]) -> list[Column[CostRow]]:
-    keys = [Column[CostRow](word, _key(word), width=10) for word in by]
+    keys = [Column[CostRow](word, _key(word), width=10, most=32) for word in by]
     return [
         *keys,
         _figure("calls", "requests", rank=3),

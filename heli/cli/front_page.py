@@ -65,6 +65,6 @@ def full_page() -> str:
 
 def _section(section: str) -> str:
     lines = [
-        f"  {name:<12}{command.summary}\n" for name, command in COMMANDS.items() if command.section == section
+        f"  {name:<14}{command.summary}\n" for name, command in COMMANDS.items() if command.section == section
     ]
     return f"{section}:\n{''.join(lines)}"

@@ -159,7 +159,7 @@ COLUMNS = (
     Column("time", _time),
     Column("id", _id, rank=4),
     Column("st", _status, width=3),
-    Column("model", _model, width=22),
+    Column("model", _model, width=22, most=32),
     Column("in", _input, is_right=True, width=7, rank=3),
     Column("cached", _cached, is_right=True, width=7, rank=6),
     Column("out", _output, is_right=True, width=6, rank=2),

@@ -26,6 +26,8 @@ class Column[T](NamedTuple):
     """The least width, beyond that of the title."""
     rank: int = 0
     """Where there is no room, the highest rank goes first; 0 stays."""
+    most: int = 0
+    """The greatest width, beyond which a text is clipped; 0 for none."""
     is_elastic: bool = False
     """Takes what the others leave, and is clipped; the last column only."""
 
@@ -57,7 +59,8 @@ class Table[T]:
     def _grow(self, shown: list[Cell]) -> None:
         for place, cell in enumerate(shown):
             if not self._columns[place].is_elastic:
-                self._widths[place] = max(self._widths[place], cells(cell.text))
+                most = self._columns[place].most or cells(cell.text)
+                self._widths[place] = max(self._widths[place], min(most, cells(cell.text)))
 
     def _line(self, shown: list[Cell], width: int) -> str:
         parts, used = [], 0

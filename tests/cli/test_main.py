@@ -74,7 +74,7 @@ def test_help_begins_with_examples_and_lists_every_command(heli, flag):
     assert ran.code == ExitCode.OK
     assert ran.out.index("Examples:") < ran.out.index("Usage:") < ran.out.index("Options:")
     for name, command in COMMANDS.items():
-        assert f"  {name:<12}{command.summary}\n" in ran.out
+        assert f"  {name:<14}{command.summary}\n" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
 
 
