@@ -37,6 +37,7 @@ class HeartbeatSender(threading.Thread):
         self._stopped = stop
         self._workers: list[WorkerSpool] = []
         self._survey_at = 0.0
+        self._is_heard = True
 
     def run(self) -> None:
         while True:
@@ -49,8 +50,18 @@ class HeartbeatSender(threading.Thread):
         self._connection.close()
 
     def beat(self) -> None:
-        """Raises `OSError` or `HTTPException` when nobody took it."""
-        beat = Heartbeat(gateway=self._gateway, host=socket.gethostname(), workers=self._look())
+        """Raises `OSError` or `HTTPException` when nobody took it.
+
+        While nobody does, the spool, in which much waits then, is not looked at.
+        """
+        if not self._is_heard:
+            self._post(self._workers)
+        self._is_heard = False
+        self._post(self._look())
+        self._is_heard = True
+
+    def _post(self, workers: list[WorkerSpool]) -> None:
+        beat = Heartbeat(gateway=self._gateway, host=socket.gethostname(), workers=workers)
         self._connection.post(HEARTBEAT_PATH, msgspec.json.encode(beat), {})
 
     def _look(self) -> list[WorkerSpool]:
