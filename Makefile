@@ -4,8 +4,6 @@
 .PHONY: help install dev compiled up test test-compiled test-agents check format docs bench reliability soak clean
 
 HELI := .venv/bin/heli
-# mypyc's coroutines are thrown into in the old way, which Python only warns of.
-COMPILED_WARNINGS := -W 'ignore:the (type, exc, tb) signature of throw:DeprecationWarning'
 COMPILED_TESTS := tests/proxy tests/rel/test_p1_transparency.py tests/rel/test_p3_own_faults.py tests/rel/test_p6_upstream_zoo.py
 export PYTHON
 
@@ -29,7 +27,7 @@ test: dev  ## run the tests
 
 test-compiled: compiled  ## run the gateway's tests on the compiled gateway
 	rm -rf build/tests && mkdir -p build/tests && cp -r tests pyproject.toml build/tests
-	cd build/tests && PYTHONPATH=. ../../.venv-compiled/bin/python -P -m pytest -p no:cacheprovider $(COMPILED_WARNINGS) $(COMPILED_TESTS)
+	cd build/tests && PYTHONPATH=. ../../.venv-compiled/bin/python -P -m pytest -p no:cacheprovider $(COMPILED_TESTS)
 
 test-agents: dev  ## Claude Code and Codex from npm, through heli (installs them, needs npm)
 	.venv/bin/pytest -m agents tests/clients/test_agents.py

@@ -13,7 +13,7 @@ from heli.proxy.gateway.identity import id_text
 from heli.proxy.gateway.outgoing import Outgoing
 from heli.proxy.gateway.recording import start_recording
 from heli.proxy.gateway.replies import error_reply
-from heli.proxy.gateway.targets import Target, TargetRefusedError
+from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.gateway.upstream import UpstreamConnection
 from heli.schema.exchange import Outcome
 
@@ -88,7 +88,7 @@ class Call:
         return taken
 
     def _start_connecting(self) -> None:
-        self.connecting = self.caller.gateway.loop.create_task(self._connect(self.outgoing.target))
+        self.connecting = self.caller.gateway.connect_for(self)
 
     def request_received(self, data: bytes) -> int:
         """More of the request's body; return how much of `data` belonged to it."""
@@ -120,33 +120,16 @@ class Call:
 
     # The connection to the provider.
 
-    async def _connect(self, target: Target) -> None:
-        gateway = self.caller.gateway
-        try:
-            upstream = await gateway.pool.connect(target)
-        except TargetRefusedError as refused:
-            self.refuse(refused)
-        except TimeoutError:
-            self.fail(
-                HTTPStatus.GATEWAY_TIMEOUT,
-                Outcome.TIMEOUT,
-                f"{target.origin} did not accept a connection in time",
-            )
-        except OSError as error:
-            self.fail(
-                HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"{target.origin} cannot be reached: {error}"
-            )
-        except Exception as error:
-            gateway.own_fault("connect")
-            self.fail(HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"heli could not connect: {error!r}")
+    def connected(self, upstream: UpstreamConnection) -> None:
+        """A connection was made for the call, which may be over by now."""
+        self.connecting = None
+        if self.is_over:
+            upstream.abort()
+        elif upstream.is_lost:
+            reason = f"{self.outgoing.target.origin} hung up at once"
+            self.fail(HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, reason)
         else:
-            self.connecting = None
-            if self.is_over:
-                upstream.abort()
-            elif upstream.is_lost:
-                self.fail(HTTPStatus.BAD_GATEWAY, Outcome.UPSTREAM_ERROR, f"{target.origin} hung up at once")
-            else:
-                self._attach(upstream)
+            self._attach(upstream)
 
     def _attach(self, upstream: UpstreamConnection) -> None:
         """Send what there is of the request on a connection."""

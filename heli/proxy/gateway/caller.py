@@ -11,7 +11,8 @@ from heli.proxy.gateway.call import Call
 from heli.proxy.gateway.connection import Connection
 from heli.proxy.gateway.heads import HEAD_END, BadHead, RequestHead, read_request_head
 from heli.proxy.gateway.outgoing import Outgoing
-from heli.proxy.gateway.replies import error_reply, plain_reply
+from heli.proxy.gateway.own_routes import OWN_ROUTES, answer_own_route
+from heli.proxy.gateway.replies import error_reply
 from heli.proxy.gateway.targets import NOWHERE, TargetRefusedError
 from heli.schema.exchange import Listener
 
@@ -163,9 +164,9 @@ class CallerConnection(Connection):
         except BadHead as bad:
             self._refuse(bad.status, f"the request is refused: {bad}")
             return
-        if head.method == b"GET" and self.gateway.is_own_route(head.target):
+        if head.method == b"GET" and head.target in OWN_ROUTES:
             self.started_ns = 0
-            self.answering = self.gateway.loop.create_task(self._answer(head, rest))
+            self.answering = self.gateway.loop.create_task(answer_own_route(self, head, rest))
             return
         try:
             target = self.gateway.target_of(self, head)
@@ -186,13 +187,12 @@ class CallerConnection(Connection):
         if taken < len(rest):
             self._keep_for_later(rest[taken:])
 
-    async def _answer(self, head: RequestHead, rest: bytes) -> None:
-        """One of the gateway's own routes."""
-        status, body, content_type = await self.gateway.answer(head.target)
+    def own_route_answered(self, head: RequestHead, reply: bytes, rest: bytes) -> None:
+        """One of the gateway's own routes was asked for; `rest` came behind the request's head."""
         self.answering = None
         if self.is_gone:
             return
-        self.send(plain_reply(status, body, content_type, head.wants_close))
+        self.send(reply)
         self.rests_since = self.gateway.now
         if head.wants_close or head.content_length or head.is_chunked:
             self.hang_up(is_sending=not head.wants_close)

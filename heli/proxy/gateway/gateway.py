@@ -1,7 +1,6 @@
 """The data plane of one worker: what its connections share, its own routes, and its clock."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -10,9 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from heli.proxy.gateway import faults
+from heli.proxy.gateway.call import Call
 from heli.proxy.gateway.caller import CallerConnection
+from heli.proxy.gateway.connecting import Connector
 from heli.proxy.gateway.connection import Outbox
-from heli.proxy.gateway.counters import Counters, Gauge, render
+from heli.proxy.gateway.counters import Counters, Gauge
 from heli.proxy.gateway.handover import Handover
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import RequestIds
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 SWEEP_S = 1.0
 LEAVE_S = 2.0
 """How long a caller that is told off may go on sending before its connection is cut."""
-_OWN_ROUTES = frozenset({b"/healthcheck", b"/metrics"})
 
 
 class Gateway:
@@ -58,14 +58,16 @@ class Gateway:
         self._handover = Handover(intercept_secret, self.targets)
         self.now = loop.time()
         """The coarse clock: right to a second, and free to read."""
-        connect_timeout_s = settings.gateway.connect_timeout_s
-        self.pool = Pool(self.targets, self.counters, connect_timeout_s, self.outbox, self.now, outside)
+        self.pool = Pool(self.counters, self.outbox, self.now)
+        self._connector = Connector(
+            self.targets, outside, self.counters, self.pool, settings.gateway.connect_timeout_s
+        )
         self.request_ids = RequestIds()
         self.callers: set[CallerConnection] = set()
         self.is_draining = False
-        self._emptied = asyncio.Event()
-        self._read_gauges = read_gauges
-        """Asked in a thread, since it reads the disk."""
+        self.emptied = asyncio.Event()
+        """No caller is left, while it drains."""
+        self.read_gauges = read_gauges
         self._backend = _backend_target(settings)
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
@@ -82,7 +84,7 @@ class Gateway:
     def leave(self, caller: CallerConnection) -> None:
         self.callers.discard(caller)
         if self.is_draining and not self.callers:
-            self._emptied.set()
+            self.emptied.set()
 
     def target_of(self, caller: CallerConnection, head: RequestHead) -> Target:
         """Where a call goes. Raises `TargetRefusedError`."""
@@ -94,22 +96,9 @@ class Gateway:
                 return target
         return self.targets.choose(caller.listener, head)
 
-    def is_own_route(self, target: bytes) -> bool:
-        return target in _OWN_ROUTES
-
-    async def answer(self, target: bytes) -> tuple[HTTPStatus, bytes, bytes]:
-        """Status, body and content type of one of the gateway's own routes."""
-        if target == b"/healthcheck":
-            return HTTPStatus.OK, b"", b"text/plain"
-        try:
-            if faults.ARMED:
-                faults.strike("metrics")
-            gauges = await self.loop.run_in_executor(None, self._read_gauges)
-            text = render(self.counters, self.worker, gauges)
-        except Exception:
-            self.own_fault("metrics")
-            return HTTPStatus.INTERNAL_SERVER_ERROR, b"the metrics cannot be read\n", b"text/plain"
-        return HTTPStatus.OK, text, b"text/plain; version=0.0.4"
+    def connect_for(self, call: Call) -> asyncio.Task[None]:
+        """Make the call a connection; its `connected` is told, or its `fail`."""
+        return self.loop.create_task(self._connector.serve(call))
 
     def own_fault(self, where: str) -> None:
         """Count a failure of heli's own that no caller noticed, and tell it once in a while."""
@@ -171,15 +160,15 @@ class Gateway:
 
     # The end.
 
-    async def drain(self) -> None:
-        """Let the calls in flight end, within the limit; connections that rest are ended at once."""
+    def start_draining(self) -> None:
+        """Take no more requests: connections that rest are ended at once, others after their call."""
         self.is_draining = True
         for caller in list(self.callers):
             if caller.call is None:
                 caller.hang_up()
-        if self.callers:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), self.settings.gateway.drain_timeout_s)
+
+    def interrupt_calls(self) -> None:
+        """End the calls that are still in flight."""
         for caller in list(self.callers):
             if caller.call is not None:
                 caller.call.fail(
@@ -187,9 +176,9 @@ class Gateway:
                     Outcome.INTERRUPTED,
                     "heli was stopped before the call ended",
                 )
-        with contextlib.suppress(TimeoutError):  # the last words should reach those who listen
-            if self.callers:
-                await asyncio.wait_for(self._emptied.wait(), LEAVE_S)
+
+    def close(self) -> None:
+        """End every connection, and the clock."""
         for caller in list(self.callers):
             caller.transport.abort()
         self._sweeper.cancel()

@@ -1,15 +1,12 @@
-"""Connections to providers, kept open between calls."""
+"""Connections to providers, kept open between calls; `connecting` makes them."""
 
 import asyncio
 import socket
-import ssl
 from typing import Protocol
 
 from heli.proxy.gateway.connection import Connection, Outbox
 from heli.proxy.gateway.counters import Counters
-from heli.proxy.gateway.outside import NOTHING_SPECIAL, Outside
-from heli.proxy.gateway.targets import Target, Targets
-from heli.proxy.outbound_proxy import OutboundProxy, connect_through
+from heli.proxy.gateway.targets import Target
 
 REST_S = 30.0
 """A connection may rest this long; providers close theirs after a minute or more."""
@@ -122,24 +119,12 @@ type PoolKey = tuple[str, str, int]
 
 
 class Pool:
-    """Connections by target. A call takes one that rests, or has one made."""
+    """Connections that rest, by target."""
 
-    def __init__(
-        self,
-        targets: Targets,
-        counters: Counters,
-        connect_timeout_s: float,
-        outbox: Outbox,
-        now: float,
-        outside: Outside = NOTHING_SPECIAL,
-    ) -> None:
-        self._targets = targets
+    def __init__(self, counters: Counters, outbox: Outbox, now: float) -> None:
         self._counters = counters
-        self._timeout_s = connect_timeout_s
         self.outbox = outbox
-        self._outside = outside
         self._resting: dict[PoolKey, list[UpstreamConnection]] = {}
-        self._tls: ssl.SSLContext | None = None
         self.now = now
         """The coarse clock, set by the worker's sweep."""
 
@@ -175,70 +160,6 @@ class Pool:
         resting = self._resting.get(connection.key, [])
         if connection in resting:
             resting.remove(connection)
-
-    async def connect(self, target: Target) -> UpstreamConnection:
-        """A fresh connection, to an address that was checked.
-
-        Raises `TargetRefusedError`, `TimeoutError`, and `OSError` (which TLS errors are) when it fails.
-        """
-        async with asyncio.timeout(self._timeout_s):
-            proxy = self._outside.proxy_to(target)
-            if proxy is not None:
-                return await self._connect_through(proxy, target)
-            addresses = await self._targets.resolve(target)
-            for address in addresses[:-1]:
-                try:
-                    async with asyncio.timeout(self._timeout_s / len(addresses)):
-                        return await self._connect_to(target, address)
-                except ssl.SSLError:
-                    raise
-                except OSError:  # which a timeout is too: the next address may answer
-                    continue
-            if addresses:
-                return await self._connect_to(target, addresses[-1])
-        raise OSError(f"{target.host} has no address")
-
-    async def _connect_through(self, proxy: OutboundProxy, target: Target) -> UpstreamConnection:
-        """By way of the machine's own proxy, which may know names that are not known here."""
-        try:
-            async with asyncio.timeout(self._timeout_s / 4):
-                await self._targets.resolve(target)
-        except OSError:
-            pass
-        sock, _ = await connect_through(proxy, target.host, target.port)
-        try:
-            return await self._open(target, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-
-    async def _connect_to(self, target: Target, address: str) -> UpstreamConnection:
-        return await self._open(target, address=address)
-
-    async def _open(
-        self, target: Target, *, address: str = "", sock: socket.socket | None = None
-    ) -> UpstreamConnection:
-        """A connection to an address, or on a socket that leads to the target already."""
-        loop = asyncio.get_running_loop()
-        key = (target.origin, target.host, target.port)
-        tls = self._tls_context() if target.is_tls else None
-        name = target.host if tls else None
-        if sock is not None:
-            _, connection = await loop.create_connection(  # type: ignore[type-var]
-                lambda: UpstreamConnection(self, key), sock=sock, ssl=tls, server_hostname=name
-            )
-        else:
-            _, connection = await loop.create_connection(  # type: ignore[type-var]
-                lambda: UpstreamConnection(self, key), address, target.port, ssl=tls, server_hostname=name
-            )
-        self._counters.connections_opened += 1
-        return connection
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = self._outside.tls_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
 
     def sweep(self, now: float) -> None:
         """End connections that have rested too long."""

@@ -19,6 +19,7 @@ import uvloop
 
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.counters import Gauge
+from heli.proxy.gateway.draining import drain
 from heli.proxy.gateway.gateway import Gateway
 from heli.proxy.gateway.open_files import fit_connections
 from heli.proxy.gateway.outside import Outside
@@ -76,7 +77,7 @@ async def _serve(loaded: Loaded, worker: str, *, is_shared: bool) -> None:
         await stopped.wait()
         for server in servers:
             server.close()
-        await gateway.drain()
+        await drain(gateway)
     finally:
         spool.close()
 

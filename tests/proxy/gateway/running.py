@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from heli.proxy.gateway.caller import CallerConnection
+from heli.proxy.gateway.draining import drain
 from heli.proxy.gateway.gateway import Gateway
 from heli.schema.exchange import Closed, Exchange, Grown, Listener, Opened, Record, Whole, decode_record
 from heli.schema.settings import BackendSettings, GatewaySettings, ProviderSettings, Settings
@@ -67,7 +68,7 @@ class RunningGateway:
         await stopped.wait()
         for server in servers:
             server.close()
-        await self.gateway.drain()
+        await drain(self.gateway)
 
     def stop(self) -> None:
         self._stop()
