@@ -3,15 +3,19 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
-from mitmproxy.connection import Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, mode_specs, server
 from mitmproxy.proxy.layers.http import HttpLayer
 
+from heli.proxy.intercept.breaking import reset
+from heli.proxy.intercept.http_layer import FarSide
 from heli.schema.run import Run
 
 MOST_WAITING_EVENTS = 16
@@ -55,6 +59,22 @@ class PushedBack:
         return await self._reader.read(count)
 
 
+class _FarReader:
+    """A reader of the gateway or a provider that tells of a break before mitmproxy takes it for an end."""
+
+    def __init__(self, reader: Any, on_break: Callable[[], Awaitable[None]]) -> None:
+        self._reader = reader
+        self._on_break = on_break
+
+    async def read(self, count: int = -1) -> bytes:
+        try:
+            data: bytes = await self._reader.read(count)
+        except OSError:
+            await self._on_break()
+            raise
+        return data
+
+
 class DecryptedConnection(server.LiveConnectionHandler):
     """A program's connection whose TLS ends here. Its requests go where the addon sends them."""
 
@@ -75,6 +95,22 @@ class DecryptedConnection(server.LiveConnectionHandler):
     async def handle_hook(self, hook: commands.StartHook) -> None:
         with self.timeout_watchdog.disarm():
             await self._master.addons.handle_lifecycle(hook)
+
+    async def handle_connection(self, connection: Connection) -> None:
+        if connection is not self.client:
+            io = self.transports[connection]
+            reader: Any = _FarReader(io.reader, partial(self._far_side_broke, connection))
+            io.reader = reader
+        await super().handle_connection(connection)
+
+    async def _far_side_broke(self, connection: Connection) -> None:
+        """A connection to the other side was reset."""
+        stack = self.facts.http.connections.get(connection) if self.facts.http is not None else None
+        far = stack.context.layers[-1] if stack is not None else None
+        io = self.transports.get(self.client)
+        if isinstance(far, FarSide) and far.ends_with_connection and io is not None:
+            assert isinstance(io.writer, asyncio.StreamWriter)
+            await reset(io.writer)
 
     async def server_event(self, event: events.Event) -> None:
         await super().server_event(event)

@@ -6,6 +6,7 @@ Both are left out: mitmproxy takes an interim reply for the reply, and crashes a
 from typing import Any
 
 import h11
+from h11._readers import Http10Reader
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, RegisterHttpConnection
@@ -16,13 +17,13 @@ class _WithoutTrailers:
     """A reader of bodies that does not tell what stood behind them."""
 
     def __init__(self, reader: Any) -> None:
-        self._reader = reader
+        self.of_h11 = reader
 
     def __call__(self, buffer: Any) -> Any:
-        return _plain(self._reader(buffer))
+        return _plain(self.of_h11(buffer))
 
     def read_eof(self) -> Any:
-        return _plain(self._reader.read_eof())
+        return _plain(self.of_h11.read_eof())
 
 
 def _plain(event: Any) -> Any:
@@ -49,6 +50,12 @@ class FarSide(Http1Client):
     """Reads the replies of the gateway or a provider."""
 
     body_reader: Any = _BodyReader()
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether a body is under way that lasts until the connection ends."""
+        reader: Any = self.__dict__.get("_body_reader")
+        return self.state == self.read_body and isinstance(reader.of_h11, Http10Reader)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if isinstance(event, events.DataReceived):

@@ -1,16 +1,13 @@
 """Passes bytes between two connections, both ways, unread."""
 
 import asyncio
-import contextlib
-import socket
-import struct
 import time
 
+from heli.proxy.intercept.breaking import end_by_reset
 from heli.proxy.intercept.counters import HostTraffic
 from heli.proxy.intercept.dialing import Streams
 
 PIECE_BYTES = 64 * 1024
-_RESET = struct.pack("ii", 1, 0)
 
 
 async def relay(program: Streams, far: Streams, traffic: HostTraffic) -> None:
@@ -23,21 +20,14 @@ async def relay(program: Streams, far: Streams, traffic: HostTraffic) -> None:
     try:
         done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_EXCEPTION)
         if any(task.exception() for task in done):  # a break must not look like an end on the other side
-            _end_by_reset(program[1])
-            _end_by_reset(far[1])
+            end_by_reset(program[1])
+            end_by_reset(far[1])
     finally:
         for task in (up, down):
             task.cancel()
         await asyncio.gather(up, down, return_exceptions=True)
         traffic.open -= 1
         traffic.seconds += time.monotonic() - started
-
-
-def _end_by_reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 async def _pass(

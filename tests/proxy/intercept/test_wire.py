@@ -53,6 +53,14 @@ def test_a_break_looks_like_a_break(rig: Rig, drop: str) -> None:
         rig.curl(*arguments)
 
 
+def test_a_break_of_a_reply_without_a_length_looks_like_a_break(rig: Rig) -> None:
+    """Such a reply ends with its connection: only a reset tells that it is not whole."""
+    header = f"x-standin: {json.dumps({'framing': 'close', 'drop': 'mid_body'})}"
+
+    with pytest.raises(RuntimeError, match=r"exit code 56"):
+        rig.curl(URL, "-H", header, "--json", CALL)
+
+
 def test_a_request_with_chunks_and_trailers_is_sent_whole(rig: Rig) -> None:
     with rig.connect("api.openai.com") as secure:
         secure.sendall(
