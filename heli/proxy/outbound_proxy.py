@@ -55,7 +55,7 @@ async def connect_through(proxy: OutboundProxy, host: str, port: int) -> tuple[s
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-    sock = await _connect_to_any(loop, found)
+    sock = await connect_to_any(loop, found)
     try:
         await loop.sock_sendall(sock, connect_head(proxy, host, port))
         return sock, await _read_answer(loop, sock, host)
@@ -64,7 +64,7 @@ async def connect_through(proxy: OutboundProxy, host: str, port: int) -> tuple[s
         raise
 
 
-async def _connect_to_any(loop: asyncio.AbstractEventLoop, found: Sequence[tuple[Any, ...]]) -> socket.socket:
+async def connect_to_any(loop: asyncio.AbstractEventLoop, found: Sequence[tuple[Any, ...]]) -> socket.socket:
     """The first of the addresses that takes a connection. Raises the last one's `OSError`."""
     for place, (family, kind, protocol, _, address) in enumerate(found):
         sock = socket.socket(family, kind, protocol)

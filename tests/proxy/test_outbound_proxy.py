@@ -6,7 +6,23 @@ import threading
 
 import pytest
 
-from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
+from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through, connect_to_any
+
+
+def test_each_address_of_a_proxy_is_tried() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as open_:
+        closed = taken.getsockname()
+        taken.close()
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+
+        async def connect(*addresses: tuple[str, int]) -> tuple[str, int]:
+            found = [(*kind, address) for address in addresses]
+            with await connect_to_any(asyncio.get_running_loop(), found) as sock:
+                return sock.getpeername()
+
+        assert asyncio.run(connect(closed, open_.getsockname())) == open_.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            asyncio.run(connect(closed, closed))
 
 
 def test_each_scheme_has_its_own_and_all_proxy_stands_in() -> None:

@@ -7,42 +7,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import msgspec
 from mitmproxy.connection import Connection, Server
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, mode_specs, server
-from mitmproxy.proxy.layers.http import HttpLayer
 
 from heli.proxy.intercept.breaking import reset
 from heli.proxy.intercept.http_layer import FarSide
-from heli.schema.run import Run
+from heli.proxy.intercept.tunnelled import Tunnelled
 
 MOST_WAITING_EVENTS = 16
 """Pieces of a body, of at most 64 KiB each."""
 _MODE = mode_specs.ProxyMode.parse("regular")
-
-
-class Tunnelled(msgspec.Struct):
-    """What is known of a connection before it is decrypted."""
-
-    host: str
-    port: int
-    run: Run | None
-    """By the user name; the process may tell more."""
-    searching: "asyncio.Task[Run | None] | None" = None
-    """Looks for the run by the process."""
-    http: HttpLayer | None = None
-    """The layer that reads the decrypted bytes, once it is there."""
-    error: str = ""
-
-    async def find_run(self, patience_s: float) -> Run | None:
-        """The run, for which a call does not wait longer than this."""
-        if self.run is None and self.searching is not None:
-            done, _ = await asyncio.wait([self.searching], timeout=patience_s)
-            if done:
-                self.run, self.searching = self.searching.result(), None
-        return self.run
 
 
 class PushedBack:

@@ -12,7 +12,7 @@ import time
 import msgspec
 
 from heli.proxy.gateway.targets import Target, TargetRefusedError, Targets
-from heli.proxy.intercept.decrypted import Tunnelled
+from heli.proxy.intercept.tunnelled import Tunnelled
 from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

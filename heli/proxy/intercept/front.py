@@ -15,7 +15,6 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from heli.providers.model_hosts import DOCTOR_HOST, HostList
 from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
-from heli.proxy.intercept.decrypted import Tunnelled
 from heli.proxy.intercept.dialing import Dialer, Streams, tune
 from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.plain_http import PlainHttp
@@ -23,6 +22,7 @@ from heli.proxy.intercept.proxied_head import BadProxyHeadError, ProxiedHead, re
 from heli.proxy.intercept.relay import relay
 from heli.proxy.intercept.replies import reply
 from heli.proxy.intercept.runs import Runs
+from heli.proxy.intercept.tunnelled import Tunnelled
 from heli.schema.run import Run
 from heli.schema.settings import GatewaySettings
 

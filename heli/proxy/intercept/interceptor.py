@@ -20,7 +20,7 @@ from heli.proxy.intercept.addon import Layers, ModelCalls, Tls
 from heli.proxy.intercept.authority import ALLOWED, allowed_hosts
 from heli.proxy.intercept.bundle import make_upstream_roots
 from heli.proxy.intercept.counters import Counters, render
-from heli.proxy.intercept.decrypted import DecryptedConnection, PushedBack, Tunnelled
+from heli.proxy.intercept.decrypted import DecryptedConnection, PushedBack
 from heli.proxy.intercept.dialing import Dialer, Streams
 from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.fault_points import pass_by
@@ -32,6 +32,7 @@ from heli.proxy.intercept.proxied_head import ProxiedHead
 from heli.proxy.intercept.replies import reply
 from heli.proxy.intercept.runs import Runs
 from heli.proxy.intercept.service import BACKLOG
+from heli.proxy.intercept.tunnelled import Tunnelled
 from heli.proxy.outbound_proxy import OutboundProxies
 from heli.schema.paths import Paths, make_private, read_or_make_secret
 from heli.schema.settings import Loaded

@@ -11,13 +11,13 @@ from http import HTTPStatus
 from heli.providers.model_hosts import HostList
 from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
-from heli.proxy.intercept.decrypted import Tunnelled
 from heli.proxy.intercept.dialing import Dialer, Streams
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.proxied_head import ProxiedHead
 from heli.proxy.intercept.relay import relay
 from heli.proxy.intercept.replies import reply
 from heli.proxy.intercept.tagging import Pairs, for_provider, handed_over, header_bytes
+from heli.proxy.intercept.tunnelled import Tunnelled
 from heli.proxy.outbound_proxy import OutboundProxy
 
 _HOP = frozenset({b"connection", b"keep-alive"})

@@ -55,6 +55,17 @@ def a_socket(responses: int = 3) -> Exchange:
     return Exchange(**known | {"id": plain.id, "started_ns": plain.started_ns})
 
 
+def test_several_responses_of_an_open_socket_are_one_exchange_in_the_answer(pipeline: Pipeline) -> None:
+    socket = a_socket(responses=3)
+
+    first = pipeline.take([socket], are_open=True)
+    again = pipeline.take([socket], are_open=True)
+
+    assert len(first.requests) > 1
+    assert (first.answer.stored, first.answer.duplicates) == (1, 0)
+    assert (again.answer.stored, again.answer.duplicates) == (0, 1)
+
+
 class CrashingLog:
     """A request log that refuses some rows, or whose process ends after so many inserts."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -62,6 +63,32 @@ def test_the_exit_code_is_the_programs(code: int) -> None:
 def test_an_end_by_a_signal_is_128_and_its_number(name: str) -> None:
     expected = 128 + getattr(signal, f"SIG{name}")
     assert launch("sh", "-c", f"kill -{name} $$").returncode == expected
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_keeps_no_program_from_running(closed: str, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    words = " ".join(map(shlex.quote, [*LAUNCH, "sh", "-c", f"echo ran >{done}; exit 6"]))
+    ended = subprocess.run(["sh", "-c", f"{words} {closed}"], check=False, capture_output=True, cwd=ROOT)
+    assert (ended.returncode, done.read_text()) == (6, "ran\n")
+
+
+def test_a_second_signal_does_not_take_the_exit_code_away() -> None:
+    """`timeout` signals the group, and heli once more: by then the program may have ended of the first."""
+    program = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(7))\n"
+    program += "print('ready', flush=True)\nwhile True: time.sleep(1)"
+    for pause_s in (0.0, 0.01, 0.02, 0.03):
+        heli = subprocess.Popen(
+            [*LAUNCH, sys.executable, "-S", "-c", program],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, start_new_session=True,
+        )  # fmt: skip
+        assert line(heli) == "ready"
+        os.killpg(heli.pid, signal.SIGTERM)
+        time.sleep(pause_s)
+        heli.terminate()
+        assert heli.wait(PATIENCE_S) == 7
+        assert heli.stdout
+        heli.stdout.close()
 
 
 def test_a_program_that_does_not_exist_is_127(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class RunningGateway:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
+        self._loop = loop
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         self.gateway = Gateway(self._settings, self.spool, "gateway-0", loop)
         servers = []
@@ -69,6 +70,25 @@ class RunningGateway:
         for server in servers:
             server.close()
         await drain(self.gateway)
+
+    def in_loop[T](self, work: Callable[[], T]) -> T:
+        """Do something between two turns of the gateway's loop."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result(10)
+
+    def in_loop_until(self, is_so: Callable[[], bool], seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.in_loop(is_so):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def stop(self) -> None:
         self._stop()
