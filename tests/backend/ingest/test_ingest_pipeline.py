@@ -4,7 +4,6 @@ import random
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.queries.costs import spend_report
 from heli.backend.queries.request_list import count_requests, list_requests
-from heli.backend.queries.scope import Scope, scope_of
+from heli.backend.queries.scope import Scope
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import LogRow, RequestLog
 from heli.providers import PriceBook
@@ -20,23 +19,6 @@ from heli.schema.errors import UnreachableError
 from heli.schema.exchange import Exchange, Outcome, decode_exchanges
 from heli.schema.usage import CostState
 from tests.backend.backend_builders import a_question, an_answer, an_exchange
-
-
-@pytest.fixture
-def bodies(tmp_path: Path) -> PackedBodyStore:
-    return PackedBodyStore(tmp_path / "bodies")
-
-
-@pytest.fixture
-def pipeline(
-    log: RequestLog, bodies: PackedBodyStore, prices: PriceBook, organisation: uuid.UUID
-) -> Pipeline:
-    return Pipeline(log, bodies, prices, organisation)
-
-
-@pytest.fixture
-def scope(organisation: uuid.UUID) -> Scope:
-    return scope_of(organisation)
 
 
 def some_exchanges(count: int) -> list[Exchange]:

@@ -12,7 +12,7 @@ import pytest
 
 from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.queries.request_list import count_requests, list_requests
-from heli.backend.queries.scope import Scope, scope_of
+from heli.backend.queries.scope import Scope
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import RequestLog
 from heli.providers import PriceBook
@@ -30,11 +30,6 @@ def make_pipeline(
 ) -> MakePipeline:
     """Backends that share the log and nothing else."""
     return lambda: Pipeline(log, PackedBodyStore(tmp_path / uuid.uuid4().hex), prices, organisation)
-
-
-@pytest.fixture
-def scope(organisation: uuid.UUID) -> Scope:
-    return scope_of(organisation)
 
 
 START = 1_790_000_000 * SECOND

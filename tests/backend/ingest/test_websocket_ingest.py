@@ -3,7 +3,6 @@
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from heli.backend.ingest.pipeline import Pipeline
 from heli.backend.queries.costs import spend_report
 from heli.backend.queries.exchange_view import load_exchange, view_exchange
 from heli.backend.queries.request_list import list_requests
-from heli.backend.queries.scope import Scope, scope_of
+from heli.backend.queries.scope import Scope
 from heli.backend.stores.errors import StoreError
 from heli.backend.stores.packed_bodies import PackedBodyStore
 from heli.backend.stores.request_log import LogRow, RequestLog
@@ -22,23 +21,6 @@ from heli.schema.exchange import Exchange, Outcome, decode_exchanges
 from heli.schema.usage import CostState
 from tests.backend.backend_builders import an_exchange
 from tests.providers.sockets.sockets import Capture, usage
-
-
-@pytest.fixture
-def bodies(tmp_path: Path) -> PackedBodyStore:
-    return PackedBodyStore(tmp_path / "bodies")
-
-
-@pytest.fixture
-def pipeline(
-    log: RequestLog, bodies: PackedBodyStore, prices: PriceBook, organisation: uuid.UUID
-) -> Pipeline:
-    return Pipeline(log, bodies, prices, organisation)
-
-
-@pytest.fixture
-def scope(organisation: uuid.UUID) -> Scope:
-    return scope_of(organisation)
 
 
 def a_socket(responses: int = 3) -> Exchange:
