@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from heli.backend.queries.request_list import REQUEST_SQL, Key, find_keys, rows_of
-from heli.backend.queries.scope import TABLE, Scope
+from heli.backend.queries.scope import TABLE, Scope, only_model_calls
 from heli.backend.stores.request_log import RequestLog, request_from_row
 from heli.schema.errors import HeliError, NotFoundError, UsageError
 from heli.schema.request import Request
@@ -57,14 +57,14 @@ def find_key(log: RequestLog, scope: Scope, ref: str) -> Key:
 
 
 def _counted_back(log: RequestLog, scope: Scope, ref: str) -> Key:
-    """`@last` is the newest request, `@-1` the same, `@-2` the one before it."""
+    """`@last` is the newest request, `@-1` the same, `@-2` the one before it, as `heli logs` lists them."""
     match = _BACK.fullmatch("@-1" if ref == "@last" else ref)
     back = int(match[1]) if match else 0
     if not 1 <= back <= MAX_STEPS_BACK:
         raise UsageError(
             f"{ref[:80]!r} is no reference to a request", "write @last, or @-2 for the one before it"
         )
-    keys = find_keys(log, scope, 1, offset=back - 1)
+    keys = find_keys(log, only_model_calls(scope), 1, offset=back - 1)
     if not keys:
         raise NotFoundError(f"there is no request {ref}", "see `heli logs` for what there is")
     return keys[0]

@@ -106,6 +106,15 @@ def test_a_request_is_found_by_any_reference(backend: RunningBackend) -> None:
         assert backend.get(f"/v1/requests/{ref}")["id"] == new_id
 
 
+def test_counting_back_counts_the_calls_that_lists_show(backend: RunningBackend) -> None:
+    first, listed, last = an_exchange(), an_exchange(method="GET", path="/v1/models"), an_exchange()
+    backend.send(first, listed, last)
+
+    assert backend.get("/v1/requests/@last")["id"] == str(last.request_id)
+    assert backend.get("/v1/requests/@-2")["id"] == str(first.request_id)
+    assert backend.get(f"/v1/requests/{listed.request_id}")["operation"] == "models"
+
+
 def test_a_reference_that_fits_several_is_told_with_them(backend: RunningBackend) -> None:
     pair = [uuid.UUID(f"abcdef12-0000-4000-8000-00000000000{digit}") for digit in "12"]
     backend.send(*(an_exchange(id=id.bytes) for id in pair))
