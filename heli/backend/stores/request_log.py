@@ -5,6 +5,7 @@ All methods block and may be called from many threads.
 """
 
 import datetime
+import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from heli.backend.stores.log_columns import (
 )
 from heli.backend.stores.log_reading import request_from_row
 from heli.backend.stores.log_row import LogRow
+from heli.schema.errors import UnreachableError
 from heli.schema.paths import read_or_make_secret
 from heli.schema.settings import Loaded
 
@@ -33,6 +35,14 @@ READ_SETTINGS = {
     "max_execution_time": 60,
 }
 MILLISECOND = datetime.timedelta(milliseconds=1)
+IN_TIME_BY_ID = (
+    "request_created_at >= {earliest:DateTime64(3, 'UTC')}"
+    " AND request_created_at <= {latest:DateTime64(3, 'UTC')}"
+    " AND request_id IN {ids:Array(UUID)}"
+)
+"""Calls by their ids, looked for only among those of a time."""
+
+logger = logging.getLogger("heli.backend.stores")
 
 
 class RequestLog:
@@ -44,10 +54,21 @@ class RequestLog:
     def insert(self, rows: Sequence[LogRow], token: str) -> None:
         """Add rows, durably. The same token again adds nothing: it names the batch, whoever sends it.
 
+        The engine notes a token before the rows that came with it. If it is killed in between, the token is
+        known, the rows are not there, and the batch would be dropped for ever. So the log is asked for them.
+
         Raises `StoreError` when a row cannot be stored, `UnreachableError` when trying again may help.
         """
         if not rows:
             return
+        self._insert(rows, token)
+        if missing := self._missing(rows):
+            logger.warning("%d rows of a batch that is known are not in the log: adding them", len(missing))
+            self._insert(missing, f"{token} {uuid.uuid4().hex}")
+            if self._missing(missing):
+                raise UnreachableError("the request log does not show rows that were just added to it")
+
+    def _insert(self, rows: Sequence[LogRow], token: str) -> None:
         settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
         columns = columns_of(rows)
         try:
@@ -56,6 +77,23 @@ class RequestLog:
             # Half of a surrogate pair, as JSON may bring it. Rare, so that it is only looked for now.
             self._server.insert(TABLE, with_whole_characters(columns), COLUMN_TYPES, settings)
 
+    def _missing(self, rows: Sequence[LogRow]) -> list[LogRow]:
+        """Those that are not in the log, in this version or a later one."""
+        times = [row.request.created_at for row in rows]
+        found = self._server.query(
+            "SELECT request_id, toUnixTimestamp64Milli(max(updated_at)) AS version"  # noqa: S608
+            f" FROM {TABLE} WHERE {IN_TIME_BY_ID} GROUP BY request_id",
+            _in_time([row.request.id for row in rows], min(times), max(times)),
+            {"final": 0},
+        )
+        versions = {row["request_id"]: row["version"] for row in found}
+        wanted = columns_of(rows)["updated_at"]
+        return [
+            row
+            for row, version in zip(rows, wanted, strict=True)
+            if versions.get(row.request.id, -1) < version
+        ]
+
     def existing(
         self, ids: Collection[uuid.UUID], earliest: datetime.datetime, latest: datetime.datetime
     ) -> dict[uuid.UUID, set[datetime.datetime]]:
@@ -63,11 +101,8 @@ class RequestLog:
         if not ids:
             return {}
         rows = self._server.query(
-            f"SELECT DISTINCT request_id, created_at FROM {TABLE}"  # noqa: S608
-            " WHERE request_created_at >= {earliest:DateTime64(3, 'UTC')}"
-            " AND request_created_at <= {latest:DateTime64(3, 'UTC')}"
-            " AND request_id IN {ids:Array(UUID)}",
-            {"earliest": earliest - MILLISECOND, "latest": latest + MILLISECOND, "ids": list(ids)},
+            f"SELECT DISTINCT request_id, created_at FROM {TABLE} WHERE {IN_TIME_BY_ID}",  # noqa: S608
+            _in_time(ids, earliest, latest),
             {"final": 0},
         )
         found: dict[uuid.UUID, set[datetime.datetime]] = {}
@@ -101,6 +136,12 @@ class RequestLog:
 
     def close(self) -> None:
         self._server.close()
+
+
+def _in_time(
+    ids: Collection[uuid.UUID], earliest: datetime.datetime, latest: datetime.datetime
+) -> dict[str, Any]:
+    return {"earliest": earliest - MILLISECOND, "latest": latest + MILLISECOND, "ids": list(ids)}
 
 
 def open_request_log(loaded: Loaded) -> RequestLog:

@@ -249,6 +249,27 @@ def test_the_same_token_twice_is_one_batch(log: RequestLog, organisation: uuid.U
     assert stored == {"n": 50}
 
 
+def test_rows_whose_token_outlived_them_are_stored_all_the_same(
+    log: RequestLog, organisation: uuid.UUID
+) -> None:
+    """As a kill leaves it between the engine's note of the token and its rows."""
+    rows = some_rows(50, organisation)
+    token = str(uuid.uuid4())
+    log.insert(rows, token)
+    gone = [row.request.id for row in rows[:30]]
+    log._server.command(
+        f"ALTER TABLE {TABLE} DELETE WHERE request_id IN {{gone:Array(UUID)}}",
+        {"mutations_sync": 2},
+        {"gone": gone},
+    )
+    assert totals_of(log, organisation)[0] == 20
+
+    log.insert(rows, token)
+    log.insert(rows, token)
+
+    assert totals_of(log, organisation)[0] == 50
+
+
 def test_what_exists_is_found_and_the_rest_is_not(log: RequestLog, organisation: uuid.UUID) -> None:
     rows = some_rows(1000, organisation)
     log.insert(rows[:600], str(uuid.uuid4()))
