@@ -37,7 +37,8 @@ class Backlog:
         self._disk = disk
         self._reader = FolderReader(folder)
         self._pieces = PieceReader(self._find)
-        self._calls = Reassembler(self._pieces)
+        is_untouched = self.ledger.state.acknowledged == Position(0, 0)
+        self._calls = Reassembler(self._pieces, is_untouched=is_untouched)
         self._planned = self.ledger.state.planned
         """Where the batch must end that was planned in an earlier life."""
         self._finished = self._read()

@@ -89,7 +89,8 @@ class _OpenCall:
 class Reassembler:
     """The calls in flight of one folder. Feed it every frame once, in order."""
 
-    def __init__(self, pieces: PieceReader) -> None:
+    def __init__(self, pieces: PieceReader, *, is_untouched: bool = False) -> None:
+        """`is_untouched` when nothing of the folder was ever acknowledged, and so nothing deleted."""
         self.held: Counter[int] = Counter()
         """How many pieces a segment holds, by its number, of calls whose exchange is not acknowledged."""
         self.unreadable = 0
@@ -99,6 +100,8 @@ class Reassembler:
         self._told: deque[tuple[Position, _OpenCall]] = deque()
         """Calls that have ended, and where, until that place is acknowledged."""
         self._sequences: dict[bytes, Sequences] = {}
+        self._begins_whole = is_untouched
+        """Nothing of the incarnation that comes next was deleted."""
 
     @property
     def lost_frames(self) -> int:
@@ -106,7 +109,11 @@ class Reassembler:
 
     def feed(self, segment: Segment, frame: Frame, *, is_wanted: bool) -> Finished | None:
         """The exchange that this frame ends. One that is not wanted was shipped before, and is forgotten."""
-        sequences = self._sequences.setdefault(segment.incarnation, Sequences())
+        sequences = self._sequences.get(segment.incarnation)
+        if sequences is None:
+            sequences = Sequences(is_complete=self._begins_whole)
+            self._sequences[segment.incarnation] = sequences
+            self._begins_whole = True  # only of the first one that is met may a part have been deleted
         if not sequences.add(frame.sequence, is_new=is_wanted):
             return None
         position = Position(segment.number, frame.end)

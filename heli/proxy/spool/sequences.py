@@ -16,12 +16,13 @@ class Gap(NamedTuple):
 class Sequences:
     """The numbers of one incarnation, from 1, nearly always in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_complete: bool = False) -> None:
+        """`is_complete` when nothing of it can have been deleted before the first that is seen."""
         self.lost = 0
         """How many numbers are missing for no good reason."""
         self._next = 1
         self._gaps: list[Gap] = []
-        self._is_complete = False
+        self._is_complete = is_complete
         """Whether nothing is deleted any more between the newest number and the one that comes next."""
 
     def add(self, sequence: int, *, is_new: bool = True) -> bool:

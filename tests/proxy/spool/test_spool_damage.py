@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spool_helpers import a_closed, a_grown, a_whole, an_id, an_opened, scan
 
@@ -49,6 +49,7 @@ def mutate(content: bytearray, kind: str, chance: random.Random) -> bytearray:
 
 @settings(max_examples=MUTATIONS, deadline=None, print_blob=True)
 @given(seed=st.integers(0, 2**32), kinds=st.lists(KINDS, min_size=1, max_size=4))
+@example(seed=244, kinds=["truncate", "flip", "truncate"])
 def test_every_frame_that_is_whole_is_recovered(seed: int, kinds: list[str]) -> None:
     chance = random.Random(seed)
     root = Path(tempfile.mkdtemp(prefix="heli-damage-"))
@@ -130,6 +131,21 @@ def check_backlog(folder: Path, frames: dict[bytes, tuple[int, bytes]]) -> None:
     assert found_missing <= 12 - len(expected)
     if len(expected) < 12:
         assert found_missing or backlog.ledger.state.lost_bytes or max(expected, default=0) < 12
+
+
+def test_a_folder_that_lost_its_beginning_tells_how_much(tmp_path: Path) -> None:
+    folder, frames = a_folder(tmp_path, random.Random(1))
+    first, *_ = list_segments(folder)
+    begun = sum(salt == first.salt for _, salt in frames.values())
+    os.truncate(first.file, 0)
+    backlog = Backlog(folder)
+
+    while (batch := backlog.gather()) is not None:
+        backlog.plan(batch)
+        backlog.acknowledge(batch)
+    backlog.close()
+
+    assert backlog.ledger.state.lost_frames == begun > 0
 
 
 def test_captured_content_cannot_pass_for_a_frame(tmp_path: Path) -> None:
