@@ -110,6 +110,8 @@ def test_claude_code_by_heli_run(run: Callable, heli: RunningHeli, standin: Stan
     assert done.stdout == straight == f"{SAYS}\n"
     rows = calls_of(heli, "prop.row:agents")
     check_claude(rows)
+    assert {row.session_id for row in rows} == {session}
+    assert {row.agent_program for row in rows} == {"claude-code"}
     assert "heli: " in done.stderr.splitlines()[-1]
     assert "$" in done.stderr.splitlines()[-1]
 
@@ -122,6 +124,9 @@ def test_claude_code_by_base_url(run: Callable, heli: RunningHeli, standin: Stan
 
     assert done.stdout == straight == f"{SAYS}\n"
     check_claude(newer(heli, "claude-haiku", known))
+
+
+CODEX_COST = Decimal("0.00175")  # 1,000 × $1.25 and 50 × $10 a million
 
 
 def codex(url: str = "") -> list[str]:
@@ -142,7 +147,12 @@ def test_codex_by_heli_run(run: Callable, heli: RunningHeli, standin: StandIn) -
 
     assert done.stdout == straight == f"{SAYS}\n"
     rows = calls_of(heli, "prop.row:codex")
-    assert all(row.outcome is Outcome.COMPLETE for row in rows)
+    for row in rows:
+        assert (row.status, row.outcome) == (101, Outcome.COMPLETE)
+        assert (row.usage.total_input_tokens, row.usage.total_output_tokens) == (1000, 50)
+        assert row.cost_usd == CODEX_COST
+    assert {row.session_id for row in rows} == {session}
+    assert {row.agent_program for row in rows} == {"codex"}
     sockets = [entry for entry in standin.journal() if entry["method"] == "GET"]
     assert sockets
     assert all(entry["target"].startswith("/v1/responses") for entry in sockets)
@@ -158,4 +168,4 @@ def test_codex_by_base_url(run: Callable, heli: RunningHeli, standin: StandIn) -
     for row in newer(heli, "gpt-5", known):
         assert row.status == 200
         assert (row.usage.total_input_tokens, row.usage.total_output_tokens) == (1000, 50)
-        assert row.cost_usd == Decimal("0.00175")  # 1,000 × $1.25 and 50 × $10 a million
+        assert row.cost_usd == CODEX_COST
