@@ -132,6 +132,9 @@ def _key_or_total(word: str, total: CostRow, is_first: bool) -> Any:
 def _explain(report: CostReport) -> None:
     """What the sums do not tell."""
     if unpriced := report.total.unknown_cost_requests:
-        say(f"{unpriced:,} calls have no known cost and are in no sum; `heli logs cost:unknown` lists them")
+        have, them = ("has", "it") if unpriced == 1 else ("have", "them")
+        told = f"{figures.counted(unpriced, 'call')} {have} no known cost and"
+        say(f"{told} {'is' if unpriced == 1 else 'are'} in no sum; `heli logs cost:unknown` lists {them}")
     if estimated := report.total.estimated_cost_requests:
-        say(f"{estimated:,} costs are estimates, with tokens counted by heli")
+        said = "is an estimate" if estimated == 1 else "are estimates"
+        say(f"{figures.counted(estimated, 'cost')} {said}, with tokens counted by heli")

@@ -12,6 +12,11 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def money(value: Decimal | None) -> str:
     """Dollars, with enough digits to be non-zero: `$4.21`, `$.0303`, `$.00013`."""
     if value is None:

@@ -76,7 +76,7 @@ def filters() -> str:
 
 
 GRAMMAR = """\
-One filter language, the same in every command, in the TUI and in the REST API.
+One filter language, the same in every command and in the REST API.
 
   heli logs 'model:gpt-4o* status>=400'         terms side by side must all hold
   heli logs 'user:alice OR user:bob'            one of them

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from heli.cli import figures
 from heli.client import Client, Connected, Disconnected, LiveFeed
 from heli.schema.errors import UnreachableError
 from heli.schema.live import LiveCall, LiveEvent, LiveKind, LiveTotals
@@ -113,7 +114,7 @@ class Tail:
         self._blind_since = None
         self._settle(missed)
         if self._was_connected:
-            self._screen.note(f"connected again; {len(missed)} calls ended meanwhile")
+            self._screen.note(f"connected again; {figures.counted(len(missed), 'call')} ended meanwhile")
         self._was_connected = True
 
     def _find_missed(self, running: Iterable[LiveCall], blind_since: datetime.datetime) -> Iterator[Request]:

@@ -133,7 +133,7 @@ class DrawnScreen:
         if trouble:
             return paint(clip(line(f"── {trouble}; trying again"), self._width()), "warn", self._is_colored)
         in_flight = totals.in_flight if totals and totals.in_flight > running else running
-        parts = [f"{in_flight} call{'' if in_flight == 1 else 's'} in flight"]
+        parts = [f"{figures.counted(in_flight, 'call')} in flight"]
         if totals:
             parts.append(f"today {figures.money(totals.today_cost_usd)}")
             waiting, dropped = self._depth(totals)

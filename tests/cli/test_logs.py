@@ -273,7 +273,7 @@ def test_after_a_break_the_missed_calls_are_taken_from_the_list(backend, tail):
     process.kill()
     told = process.stderr.read()
     assert "trying again" in told
-    assert "connected again; 1 calls ended meanwhile" in told
+    assert "connected again; 1 call ended meanwhile" in told
 
 
 def test_interrupting_is_130_and_silent(backend, tail):

@@ -14,6 +14,9 @@ from heli.cli.doctor.finding import Finding, finding, good, note
 from heli.cli.intercept_status import look_at_interceptor
 from heli.cli.process_states import look_at_processes
 from heli.cli.status import read_spool
+from heli.cli.supervisor.port_check import check_ports
+from heli.cli.supervisor.services import services_of
+from heli.schema.errors import HeliError
 from heli.schema.heartbeat import WorkerSpool
 from heli.schema.paths import Paths
 from heli.schema.settings import Loaded
@@ -52,6 +55,7 @@ def check_processes(loaded: Loaded) -> Iterator[Finding]:
     supervisor, processes = look_at_processes(loaded)
     if supervisor is None and all(process.state in ("down", "foreign") for process in processes):
         yield finding("processes", "heli is not running", "heli up -d")
+        yield from _check_ports(loaded)
     for process in processes:
         told = f"{process.name}: {process.state}"
         if process.state == "foreign":
@@ -63,6 +67,14 @@ def check_processes(loaded: Loaded) -> Iterator[Finding]:
         elif process.state != "down" or supervisor is not None:
             why = f": {process.trouble}" if process.trouble else ""
             yield finding("processes", told + why, process.hint or f"see {process.log or '`heli status`'}")
+
+
+def _check_ports(loaded: Loaded) -> Iterator[Finding]:
+    """Whether heli could take its ports, which it does not hold now."""
+    try:
+        check_ports(services_of(loaded.settings))
+    except HeliError as error:
+        yield finding("ports", error.message, error.hint)
 
 
 def check_interceptor(loaded: Loaded) -> Iterator[Finding]:

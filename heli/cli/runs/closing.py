@@ -104,7 +104,7 @@ def line_of(told: Sum, run: Run) -> str:
     if not told.calls:
         later = "" if told.is_complete else " so far; some may not be stored yet"
         return f"heli: no call to a model was seen{later}"
-    parts = [f"{told.calls:,} call{'s' if told.calls != 1 else ''}"]
+    parts = [figures.counted(told.calls, "call")]
     parts.append(f"{figures.count(told.input_tokens)} in{_cached(told)}")
     parts.append(f"{figures.count(told.output_tokens)} out")
     parts.append(_cost(told))

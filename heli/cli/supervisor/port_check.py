@@ -94,6 +94,7 @@ def _name_of(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         name = Path(words[0]).name
         script = next((word for word in words[1:] if word and not word.startswith("-")), "")
+        script = "" if "-c" in words[1:] or "-e" in words[1:] else script  # it is a text, of many lines
         is_interpreter = name.startswith(("python", "node", "ruby", "perl", "java"))
         return f"{name} {Path(script).name}" if is_interpreter and script else name or "a program"
     return "a program"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def wrong(findings: object) -> list[Finding]:
 def test_a_heli_that_does_not_run_is_found(loaded: Loaded) -> None:
     (found,) = wrong(check_processes(loaded))
     assert (found.message, found.fix) == ("heli is not running", "heli up -d")
+
+
+def test_a_port_that_another_program_holds_is_found(loaded: Loaded) -> None:
+    port = loaded.settings.ports.anthropic
+    with socket.create_server(("127.0.0.1", port)):
+        _, found = wrong(check_processes(loaded))
+    assert found.about == "ports"
+    assert found.message.startswith(f"port {port} (ports.anthropic) is taken by ")
+    assert f"(pid {os.getpid()})" in found.message
+    assert "\n" not in found.message
 
 
 def test_a_fresh_machine_has_nothing_else_to_mend(loaded: Loaded) -> None:
