@@ -28,7 +28,7 @@ from heli.proxy.spool.seldom import Seldom
 from heli.schema.paths import make_private
 from heli.schema.settings import SpoolSettings
 
-QUEUE_BYTES = 20 * 1024 * 1024
+QUEUE_BYTES = 16 * 1024 * 1024
 """How much may wait in memory until the system takes it, which is at once unless the disk is in trouble."""
 HURRY_BYTES = 1 * 1024 * 1024
 """A queue this long is written at once."""
