@@ -46,6 +46,12 @@ class LiveFollower:
             found += self._read_current()
         return found
 
+    def skip(self) -> None:
+        """Pass over what came since the last time, without reading it."""
+        self._open_newest(at_end=True)
+        if self._scanner is not None:
+            self._scanner.position = os.fstat(self._descriptor).st_size
+
     def close(self) -> None:
         if self._scanner is not None:
             os.close(self._descriptor)
@@ -87,14 +93,17 @@ def is_in_flight(payload: bytes) -> bool:
 
 
 class LiveRelay(threading.Thread):
-    """Reads all folders ten times a second and posts what is new, once; what is not taken is forgotten."""
+    """Reads all folders ten times a second and posts what is new, once; what is not taken is forgotten.
+
+    While nobody takes anything, nothing is read: under load that would cost a twentieth of a call.
+    """
 
     def __init__(
         self, spool: Path, url: str, token: str, stop: Stop, is_backend_up: Callable[[], bool]
     ) -> None:
         super().__init__(name="heli-live", daemon=True)
-        self.passed = 0
-        """How many records were not posted, as nobody would have taken them."""
+        self.skips = 0
+        """How often all that was new was passed over, as nobody would have taken it."""
         self._spool = spool
         self._connection = BackendConnection(url, token, _TIMEOUT_S)
         self._stopped = stop
@@ -106,28 +115,40 @@ class LiveRelay(threading.Thread):
     def run(self) -> None:
         while not self._stopped.wait(_POLL_S):
             try:
-                records = self.read()
+                if self._is_heard:
+                    self._post(self.read()[-_RECORDS_AT_ONCE:])
+                else:
+                    self.skip()
             except OSError as error:
                 self._trouble.warn("the live feed cannot read the spool, it starts again: %s", error)
                 self._forget()
-                continue
-            if not records:
-                continue
-            if self._is_backend_up() and time.monotonic() > self._quiet_until:
-                self._post(records[-_RECORDS_AT_ONCE:])
-            else:
-                self.passed += len(records)
         self._forget()
         self._connection.close()
 
+    @property
+    def _is_heard(self) -> bool:
+        return self._is_backend_up() and time.monotonic() > self._quiet_until
+
     def read(self) -> list[bytes]:
         """What is new in all folders."""
+        self._look_for_folders()
+        return [record for follower in self._followers.values() for record in follower.read()]
+
+    def skip(self) -> None:
+        """Pass over what is new in all folders."""
+        self._look_for_folders()
+        for follower in self._followers.values():
+            follower.skip()
+        self.skips += 1
+
+    def _look_for_folders(self) -> None:
         for folder in self._spool.iterdir():
             if folder not in self._followers and folder.is_dir():
                 self._followers[folder] = LiveFollower(folder)
-        return [record for follower in self._followers.values() for record in follower.read()]
 
     def _post(self, records: list[bytes]) -> None:
+        if not records:
+            return
         body = compress_list([msgspec.Raw(record) for record in records])
         try:
             status, _ = self._connection.post("/v1/ingest/live", body, {})
