@@ -32,8 +32,6 @@ MARK = "Zc4n4ry"
 BODY = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP = b"\x1f\x8b\x08"
-
-
 QUERY_NAMES = "key", "api_key", "access_token", "X-Amz-Signature", "X-Amz-Security-Token", "sig", "co%64e"
 
 
@@ -51,18 +49,7 @@ class Canaries:
 
 def places(secret: Canaries) -> tuple[str, list[str]]:
     """Query, and header lines, with a secret in each."""
-    query = "&".join(
-        f"{name}={secret()}"
-        for name in (
-            "key",
-            "api_key",
-            "access_token",
-            "X-Amz-Signature",
-            "X-Amz-Security-Token",
-            "sig",
-            "co%64e",
-        )
-    )
+    query = "&".join(f"{name}={secret()}" for name in QUERY_NAMES)
     basic = base64.b64encode(f"me:{secret()}".encode()).decode()
     lines = [
         f"Authorization: Bearer {secret()}, Bearer sk-helicone-{secret()}",
