@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 GATEWAY = (
-    "call caller capture connection faults framing gateway headers heads identity masking outgoing"
+    "call caller capture connection counters faults framing gateway headers heads identity masking outgoing"
     " recorder recording replies upstream"
 )
 SPOOL = "frames group_writer segments sequences"

@@ -80,7 +80,7 @@ class Call:
         self.unsent = parts
         # A request too big to be kept must not risk a connection that may be closing.
         may_reuse = len(self.digits) <= DIGITS_REPLAYED and not outgoing.is_upgrade
-        upstream = gateway.pool.take(outgoing.target) if may_reuse else None
+        upstream = gateway.pool.take(outgoing.pool_key) if may_reuse else None
         if upstream is not None:
             self._attach(upstream)
         else:

@@ -7,6 +7,7 @@ what was seen.
 """
 
 import time
+from typing import Final, cast
 
 from heli.schema.exchange import (
     MAX_CHUNK_TIMES,
@@ -18,6 +19,8 @@ from heli.schema.exchange import (
     Outcome,
     Reach,
 )
+
+_clock: Final = time.perf_counter_ns
 
 
 class Side:
@@ -123,7 +126,7 @@ class Capture:
 
     def now_us(self) -> int:
         """Microseconds since the call began."""
-        return time.perf_counter_ns() // 1000 - self.started_us
+        return _clock() // 1000 - self.started_us
 
     def exchange(
         self,
@@ -133,7 +136,10 @@ class Capture:
         end_us: int | None = None,
         bodies_dropped: bool = False,
     ) -> Exchange:
-        """Everything known, with the bytes that no record holds yet; they count as recorded."""
+        """Everything known, with the bytes that no record holds yet; they count as recorded.
+
+        Enums are given by their values: the same on the wire, and no work for the encoder.
+        """
         request, request_chunks = self.request.take()
         reply, reply_chunks = self.reply.take()
         if bodies_dropped:
@@ -143,8 +149,8 @@ class Capture:
         return Exchange(
             id=self.id,
             started_ns=self.started_ns,
-            listener=self.listener,
-            outcome=outcome,
+            listener=cast(Listener, self.listener._value_),
+            outcome=cast(Outcome, outcome._value_),
             origin=self.origin,
             method=self.method,
             path=self.path,
@@ -174,7 +180,7 @@ class Capture:
         """What stands if nothing more is heard: a call that is still to be sent may be so in a moment."""
         if end_us is None and self.reach is Reach.NOT_SENT:
             return None
-        return self.reach
+        return cast(Reach, self.reach._value_)
 
     def give_up(self) -> None:
         """Recording has failed: keep nothing more of the call."""

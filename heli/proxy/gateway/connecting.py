@@ -110,10 +110,9 @@ class Connector:
     ) -> UpstreamConnection:
         """A connection to an address, or on a socket that leads to the target already."""
         loop = asyncio.get_running_loop()
-        key = (target.origin, target.host, target.port)
         tls = self._tls_context() if target.is_tls else None
         name = target.host if tls else None
-        made = UpstreamConnection(self._pool, key)
+        made = UpstreamConnection(self._pool, target.pool_key)
         protocol = cast(asyncio.Protocol, made)
         if sock is not None:
             await loop.create_connection(lambda: protocol, sock=sock, ssl=tls, server_hostname=name)

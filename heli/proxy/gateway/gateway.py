@@ -13,10 +13,11 @@ from heli.proxy.gateway.call import Call
 from heli.proxy.gateway.caller import CallerConnection
 from heli.proxy.gateway.connecting import Connector
 from heli.proxy.gateway.connection import Outbox
-from heli.proxy.gateway.counters import Counters, Gauge
+from heli.proxy.gateway.counters import Counters
 from heli.proxy.gateway.handover import Handover
 from heli.proxy.gateway.heads import RequestHead
 from heli.proxy.gateway.identity import RequestIds
+from heli.proxy.gateway.metrics import Gauge
 from heli.proxy.gateway.outside import NOTHING_SPECIAL, Outside
 from heli.proxy.gateway.recorder import Recorder, SpoolWriter
 from heli.proxy.gateway.targets import Target, Targets
@@ -112,8 +113,7 @@ class Gateway:
         self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
         self.now = self.loop.time()
         try:
-            if faults.ARMED:
-                faults.strike("sweep")
+            faults.strike("sweep")
             self.pool.sweep(self.now)
         except Exception:
             self.own_fault("sweep")

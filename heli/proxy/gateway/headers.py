@@ -1,7 +1,7 @@
 """What each header means to the gateway: which travel on, which stay here, and what is recorded of them."""
 
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from heli.proxy.gateway.masking import is_secret_name, mask_value
 
@@ -42,37 +42,45 @@ _HOP = frozenset({b"keep-alive", b"proxy-authenticate", b"proxy-authorization", 
 type Pair = tuple[bytes, bytes]
 """Name and value as they are recorded."""
 
-_pairs: dict[bytes, Pair] = {}
-_kinds: dict[bytes, int] = {}
+
+class Line:
+    """A header line, taken apart."""
+
+    __slots__ = ("kind", "pair", "value")
+
+    def __init__(self, pair: Pair, kind: int, value: bytes) -> None:
+        self.pair = pair
+        """What is recorded of it."""
+        self.kind = kind
+        self.value = value
+        """As it came, secrets and all."""
+
+
+_known: dict[bytes, Line] = {}
 """What is known of lines seen before: programs send most of theirs with each call."""
 _MOST_LINES = 4096
 _LONGEST_LINE = 256
 _LONGEST_NAME = 64
 
 
-def read_lines(lines: list[bytes]) -> tuple[list[Pair], list[int]]:
-    """Take header lines apart: what is recorded of each, and its kind."""
-    pairs, kinds = list(map(_pairs.get, lines)), list(map(_kinds.get, lines))
-    if None in pairs:
-        for index, line in enumerate(lines):
-            if pairs[index] is None:
-                pairs[index], kinds[index] = _read_line(line)
-    return cast("list[Pair]", pairs), cast("list[int]", kinds)
+def read_line(line: bytes) -> Line:
+    """Take a header line apart."""
+    known = _known.get(line)
+    return _read_line(line) if known is None else known
 
 
-def _read_line(line: bytes) -> tuple[Pair, int]:
+def _read_line(line: bytes) -> Line:
     """Lines of which anything is masked are not kept in memory."""
     name, _, value = line.partition(b":")
     kind = kind_of(name) if len(name) <= _LONGEST_NAME else _classify(name)
     value = value.strip(b" \t")
     recorded = mask_value(is_secret=bool(kind & Kind.SECRET), value=value)
-    pair = name, recorded
+    read = Line((name, recorded), kind, value)
     if recorded == value and len(line) <= _LONGEST_LINE:
-        if len(_pairs) >= _MOST_LINES:
-            _pairs.clear()
-            _kinds.clear()
-        _pairs[line], _kinds[line] = pair, kind
-    return pair, kind
+        if len(_known) >= _MOST_LINES:
+            _known.clear()
+        _known[line] = read
+    return read
 
 
 def _classify(name: bytes) -> int:

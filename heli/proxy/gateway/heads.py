@@ -4,7 +4,6 @@ llhttp judges whether a head is HTTP, and refuses bare line ends, folded lines, 
 lengths given twice. The lines are then taken as they stand, so that order, case and spacing travel on.
 """
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from types import MappingProxyType
 import httptools
 
 from heli.proxy.gateway.framing import Body, ChunkedBody, LengthBody, NoBody, UntilClose
-from heli.proxy.gateway.headers import Kind, Pair, read_lines
+from heli.proxy.gateway.headers import Kind, Line, Pair, read_line
 
 HEAD_END = b"\r\n\r\n"
 
@@ -43,7 +42,8 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_MOST_DIGITS = 18
+"""Of a length."""
 _OWN_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"upgrade"})
 _NEVER_HOP = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
@@ -86,31 +86,32 @@ class Head:
     def sort_lines(self, *, keep_heli: bool, is_reply: bool = False) -> None:
         """Sort the header lines; with `keep_heli`, those meant for heli travel on."""
         lines = self.lines
-        self.captured, kinds = read_lines(lines)
+        captured = self.captured = []
         dropped: list[int] = []
-        for index in [index for index, kind in enumerate(kinds) if kind]:
-            kind = kinds[index] & ~Kind.HOST if is_reply else kinds[index]
+        for index, line in enumerate(lines):
+            read = read_line(line)
+            captured.append(read.pair)
+            if not read.kind:
+                continue
+            kind = read.kind & ~Kind.HOST if is_reply else read.kind
             if kind & Kind.READ:
-                self._read(kind, lines[index])
-                if kind & Kind.LENGTH:
-                    self.length_index = index
+                self._read(kind, read, line, index)
             if kind & Kind.HOST:
                 self.host_line = index - len(dropped)
-                lines[index] = self.captured[index][0]
+                lines[index] = read.pair[0]
             elif kind & Kind.STAYS and not (kind & Kind.HELI and keep_heli):
                 dropped.append(index)
         for index in reversed(dropped):
             del lines[index]
 
-    def _read(self, kind: int, line: bytes) -> None:
+    def _read(self, kind: int, read: Line, line: bytes, index: int) -> None:
         """Take in a header that the gateway itself reads."""
-        name, _, value = line.partition(b":")
-        value = value.strip(b" \t")
+        value = read.value
         if kind & Kind.LENGTH:
-            if self.content_length is not None or not _LENGTH.fullmatch(value):
+            if self.content_length is not None or not value.isdigit() or len(value) > _MOST_DIGITS:
                 raise BadHead("its length is not one plain number")
             self.content_length = int(value)
-            self.length_line, self.length_digits = line, value
+            self.length_line, self.length_digits, self.length_index = line, value, index
         elif kind & Kind.HOST:
             if self.host is not None:
                 raise BadHead("it names its host twice")
@@ -126,7 +127,7 @@ class Head:
         elif kind & Kind.UPGRADE:
             self.upgrade = value.lower()
         else:
-            self.heli = {**self.heli, name.lower(): value}
+            self.heli = {**self.heli, read.pair[0].lower(): value}
 
     def settle(self) -> None:
         """Draw the conclusions that need all lines."""

@@ -1,9 +1,11 @@
 """Who calls: the request's id, and the heli or Helicone key, wherever the caller put it."""
 
 import hashlib
-import random
+import os
 import re
 import uuid
+from binascii import hexlify
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from heli.proxy.gateway.heads import RequestHead
@@ -14,13 +16,42 @@ _PATH_KEY = re.compile(
 _SECOND_KEY = re.compile(rb"(?i),\s*(Bearer\s+(?:(?:sk|pk)-helicone-|heli_[sp]k_)[^\s,]+)")
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _MOST_ASKED = 65_536
-_VERSION_BITS = 0x4 << 76 | 0x2 << 62
-_RANDOM_BITS = (1 << 128) - 1 - (0xF << 76) - (0x3 << 62)
+_FETCHED_BYTES = 4096
+_SEVENTH: Final = [bytes([drawn & 0x0F | 0x40]) for drawn in range(256)]
+_NINTH: Final = [bytes([drawn & 0x3F | 0x80]) for drawn in range(256)]
+"""What becomes of two random bytes of an id: they tell version 4 and its variant."""
+
+
+class _Randomness:
+    """Random bytes, fetched from the system many at a time."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._taken = 0
+
+    def take(self) -> bytes:
+        """The next 16."""
+        start = self._taken
+        if start == len(self._bytes):
+            self._bytes = os.urandom(_FETCHED_BYTES)
+            start = 0
+        self._taken = start + 16
+        return self._bytes[start : start + 16]
+
+    def forget(self) -> None:
+        """After a fork, whose sides would make the same ids."""
+        self._bytes = b""
+        self._taken = 0
+
+
+_randomness = _Randomness()
+os.register_at_fork(after_in_child=_randomness.forget)
 
 
 def make_id() -> bytes:
-    """A fresh random UUID, version 4, as 16 bytes. Not a secret, so the fast generator will do."""
-    return (random.getrandbits(128) & _RANDOM_BITS | _VERSION_BITS).to_bytes(16)
+    """A fresh random UUID, version 4, as 16 bytes."""
+    drawn = _randomness.take()
+    return drawn[:6] + _SEVENTH[drawn[6]] + drawn[7:8] + _NINTH[drawn[8]] + drawn[9:]
 
 
 class RequestIds:
@@ -49,9 +80,8 @@ class RequestIds:
 
 def id_text(call_id: bytes) -> bytes:
     """An id as people and headers spell it."""
-    digits = call_id.hex()
-    text = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-    return text.encode("ascii")
+    digits = hexlify(call_id)
+    return b"-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
 
 
 def take_key(head: RequestHead) -> bytes | None:

@@ -31,6 +31,7 @@ class Outgoing:
         "key_digest",
         "method",
         "path",
+        "pool_key",
         "target",
     )
 
@@ -41,13 +42,13 @@ class Outgoing:
         """Of heli's own key, which is taken out and goes no further."""
         if not target.is_backend:
             try:
-                if faults.ARMED:
-                    faults.strike("key")
+                faults.strike("key")
                 self.key_digest = take_key(head)
             except Exception:
                 own_fault("key")
         self.head = head
         self.target = target
+        self.pool_key = target.pool_key
         self.method = head.method.decode("ascii")
         self.path = mask_url(head.target).decode("latin-1")
         self.is_upgrade = b"websocket" in head.upgrade and b"upgrade" in head.connection

@@ -78,8 +78,7 @@ class Recorder:
         """Open what has been in flight for a while and write down what is new."""
         self._timer = None
         try:
-            if faults.ARMED:
-                faults.strike("tick")
+            faults.strike("tick")
             self._ticks += 1
             self._open_fresh()
             if self._ticks % GROW_EVERY_TICKS == 0:
@@ -106,8 +105,7 @@ class Recorder:
     def _open(self, capture: Capture) -> None:
         """Give the spool the beginning of a call."""
         try:
-            if faults.ARMED:
-                faults.strike("open_record")
+            faults.strike("open_record")
             capture.is_opened = True
             capture.reply_told = capture.reply_status is not None
             exchange = capture.exchange(
@@ -130,8 +128,7 @@ class Recorder:
             self._open(capture)
             return
         try:
-            if faults.ARMED:
-                faults.strike("grow_record")
+            faults.strike("grow_record")
             self._grow(capture, Direction.REQUEST)
             self._grow(capture, Direction.RESPONSE)
         except Exception:
@@ -182,8 +179,7 @@ class Recorder:
             self._counters.calls_unrecorded += 1
             return
         try:
-            if faults.ARMED:
-                faults.strike("close_record")
+            faults.strike("close_record")
             exchange = capture.exchange(
                 outcome, self._worker, error, capture.now_us(), self._must_drop(capture)
             )
@@ -203,8 +199,7 @@ class Recorder:
         return True
 
     def _append(self, record: Opened | Grown | Closed | Whole, body_bytes: int) -> bool:
-        if faults.ARMED:
-            faults.strike("spool")
+        faults.strike("spool")
         return self._spool.append(encode_record(record), body_bytes=body_bytes)
 
     def _failed(self, what: str) -> None:

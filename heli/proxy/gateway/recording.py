@@ -1,6 +1,5 @@
 """The guard between a call and its recording: whatever fails here is counted, and the call goes on."""
 
-import time
 from typing import TYPE_CHECKING
 
 from heli.proxy.gateway import faults
@@ -60,9 +59,8 @@ class LiveRecording(Recording):
     def request_part(self, data: bytes, *, is_last: bool) -> None:
         capture = self._capture
         try:
-            if faults.ARMED:
-                faults.strike("capture_request")
-            at_us = time.perf_counter_ns() // 1000 - capture.started_us
+            faults.strike("capture_request")
+            at_us = capture.now_us()
             if data:
                 capture.request.add(data, at_us)
             if is_last:
@@ -87,16 +85,15 @@ class LiveRecording(Recording):
         capture = self._capture
         capture.reply_status = status
         capture.reply_headers = headers
-        capture.first_byte_us = time.perf_counter_ns() // 1000 - capture.started_us
+        capture.first_byte_us = capture.now_us()
         if capture.is_opened:
             self._recorder.grown(capture)
 
     def reply_part(self, data: bytes) -> None:
         capture = self._capture
         try:
-            if faults.ARMED:
-                faults.strike("capture_reply")
-            capture.reply.add(data, time.perf_counter_ns() // 1000 - capture.started_us)
+            faults.strike("capture_reply")
+            capture.reply.add(data, capture.now_us())
             if capture.is_opened or capture.reply.pending > GROW_BYTES:
                 self._grown()
         except Exception:
@@ -131,8 +128,7 @@ def start_recording(caller: "CallerConnection", outgoing: Outgoing, digits: byte
         return _UNRECORDED
     call_id = b""
     try:
-        if faults.ARMED:
-            faults.strike("identify")
+        faults.strike("identify")
         call_id = gateway.request_ids.choose(outgoing.head)
         return LiveRecording(gateway, _make_capture(caller, listener, outgoing, digits, call_id))
     except Exception:

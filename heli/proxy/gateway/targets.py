@@ -39,6 +39,11 @@ class Target(msgspec.Struct, frozen=True):
     """It is heli's own backend, for the log API."""
 
     @property
+    def pool_key(self) -> str:
+        """The same for targets that share connections."""
+        return f"{self.origin} {self.host}:{self.port}"
+
+    @property
     def host_header(self) -> bytes:
         """What the provider is told as its host."""
         host = f"[{self.host}]" if ":" in self.host else self.host

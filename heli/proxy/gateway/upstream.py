@@ -6,7 +6,6 @@ from typing import Protocol
 
 from heli.proxy.gateway.connection import Connection, Outbox
 from heli.proxy.gateway.counters import Counters
-from heli.proxy.gateway.targets import Target
 
 REST_S = 30.0
 """A connection may rest this long; providers close theirs after a minute or more."""
@@ -40,10 +39,11 @@ class UpstreamConnection(Connection):
 
     __slots__ = ("call", "is_held", "is_lost", "key", "pool", "rests_since", "was_used")
 
-    def __init__(self, pool: "Pool", key: "PoolKey") -> None:
+    def __init__(self, pool: "Pool", key: str) -> None:
         super().__init__(pool.outbox)
         self.pool = pool
         self.key = key
+        """As `Target.pool_key`."""
         self.call: ReplyListener | None = None
         self.is_lost = False
         self.is_held = False
@@ -115,22 +115,19 @@ class UpstreamConnection(Connection):
         self.transport.abort()
 
 
-type PoolKey = tuple[str, str, int]
-
-
 class Pool:
-    """Connections that rest, by target."""
+    """Connections that rest, by their targets' key."""
 
     def __init__(self, counters: Counters, outbox: Outbox, now: float) -> None:
         self._counters = counters
         self.outbox = outbox
-        self._resting: dict[PoolKey, list[UpstreamConnection]] = {}
+        self._resting: dict[str, list[UpstreamConnection]] = {}
         self.now = now
         """The coarse clock, set by the worker's sweep."""
 
-    def take(self, target: Target) -> UpstreamConnection | None:
+    def take(self, key: str) -> UpstreamConnection | None:
         """A connection that rests, the one used last; `None` if there is none."""
-        resting = self._resting.get((target.origin, target.host, target.port))
+        resting = self._resting.get(key)
         while resting:
             connection = resting.pop()
             if not connection.is_lost and not connection.transport.is_closing():

@@ -18,9 +18,9 @@ import msgspec
 import uvloop
 
 from heli.proxy.gateway.caller import CallerConnection
-from heli.proxy.gateway.counters import Gauge
 from heli.proxy.gateway.draining import drain
 from heli.proxy.gateway.gateway import Gateway
+from heli.proxy.gateway.metrics import Gauge
 from heli.proxy.gateway.open_files import fit_connections
 from heli.proxy.gateway.outside import Outside
 from heli.proxy.gateway.ports import bind, listening_ports

@@ -16,10 +16,10 @@ from OpenSSL import SSL
 
 from heli.providers.hosts import called_origin
 from heli.providers.model_hosts import DOCTOR_HOST
+from heli.proxy.gateway.faults import strike
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import DecryptedConnection
 from heli.proxy.intercept.doctor_host import DoctorHost
-from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.http_layer import CallsLayer
 from heli.proxy.intercept.leaves import Leaves
@@ -143,7 +143,7 @@ class ModelCalls:
             request.data.host, request.data.port = "127.0.0.1", self._doctor.port
             return
         try:
-            pass_by("hand_over")
+            strike("hand_over")
             if connection is not None and await self._has_gateway(connection, request):
                 await self._hand_over(connection, request)
                 return

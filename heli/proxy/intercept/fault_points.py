@@ -1,12 +1,4 @@
 """Places in the interceptor at which heli's own work may fail without harm to the call."""
 
-from heli.proxy.gateway.faults import ARMED, strike
-
 FAULT_POINTS = ("hosts", "leaf", "run", "search", "hand_over", "watch", "sweep", "metrics")
-"""By the names of which `HELI_FAULT` arms them."""
-
-
-def pass_by(point: str) -> None:
-    """Raise if this place is armed."""
-    if ARMED:
-        strike(point)
+"""By the names of which `HELI_FAULT` arms them; `strike` of the gateway's `faults` passes them."""

@@ -13,10 +13,10 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
 from heli.providers.model_hosts import DOCTOR_HOST, HostList
+from heli.proxy.gateway.faults import strike
 from heli.proxy.gateway.targets import TargetRefusedError
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.dialing import Dialer, Streams, tune
-from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import BadProxyHeadError, ProxiedHead, read_proxied_head
 from heli.proxy.intercept.relay import relay
@@ -128,7 +128,7 @@ class Front:
             return "heli failed to decrypt it; see its log"
 
     async def _look_why_not(self, facts: Tunnelled) -> str | None:
-        pass_by("hosts")
+        strike("hosts")
         if facts.host not in self._hosts():
             return ""
         if not self._prepare(facts.host, facts.run):
@@ -199,7 +199,7 @@ class Front:
     def _facts(self, head: ProxiedHead, writer: asyncio.StreamWriter) -> Tunnelled:
         facts = Tunnelled(head.host, head.port, None)
         try:
-            pass_by("run")
+            strike("run")
             facts.run = self._runs.named(head.user)
             if facts.run is None:
                 facts.searching = self._search(writer)

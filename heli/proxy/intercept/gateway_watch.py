@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 
-from heli.proxy.intercept.fault_points import pass_by
+from heli.proxy.gateway.faults import strike
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class GatewayWatch:
         """Until it is cancelled."""
         while True:
             try:
-                pass_by("watch")
+                strike("watch")
                 await self.look()
             except Exception:
                 self.faults += 1

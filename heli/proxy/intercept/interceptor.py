@@ -15,6 +15,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from heli.providers.model_hosts import HostList
+from heli.proxy.gateway.faults import strike
 from heli.proxy.gateway.targets import Targets
 from heli.proxy.intercept.addon import Layers, ModelCalls, Tls
 from heli.proxy.intercept.authority import ALLOWED, allowed_hosts
@@ -23,7 +24,6 @@ from heli.proxy.intercept.counters import Counters, render
 from heli.proxy.intercept.decrypted import DecryptedConnection, PushedBack
 from heli.proxy.intercept.dialing import Dialer, Streams
 from heli.proxy.intercept.doctor_host import DoctorHost
-from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.front import Front
 from heli.proxy.intercept.gateway_watch import GatewayWatch
 from heli.proxy.intercept.leaves import Leaves
@@ -161,7 +161,7 @@ class Interceptor:
                 log.exception("a sweep failed")
 
     def _sweep_once(self, limit_s: float) -> None:
-        pass_by("sweep")
+        strike("sweep")
         now = time.monotonic()
         for connection in list(self._connections.values()):
             connection.forget_closed()
@@ -198,7 +198,7 @@ class Interceptor:
 
     def _metrics(self) -> bytes:
         try:
-            pass_by("metrics")
+            strike("metrics")
             faults = self._runs.faults + self.watch.faults
             text = render(self.counters, faults, self.watch.is_up, len(self.front.writers))
         except Exception:

@@ -7,10 +7,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
+from heli.proxy.gateway.faults import strike
 from heli.proxy.intercept import authority
 from heli.proxy.intercept.authority import LEAF_LIFE, Authority
 from heli.proxy.intercept.bundle import refresh_bundles
-from heli.proxy.intercept.fault_points import pass_by
 from heli.schema.paths import Paths
 from heli.schema.run import Run
 
@@ -51,7 +51,7 @@ class Leaves:
 
         False when the authority may not sign for the host, as for one that was allowed a moment ago.
         """
-        pass_by("leaf")
+        strike("leaf")
         self._look(datetime.datetime.now(datetime.UTC))
         if not self._current.permits(host):
             return False

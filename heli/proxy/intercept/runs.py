@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
-from heli.proxy.intercept.fault_points import pass_by
+from heli.proxy.gateway.faults import strike
 from heli.schema.run import Run, read_run
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Runs:
         Never raises; whatever it cannot find out is nobody's.
         """
         try:
-            pass_by("search")
+            strike("search")
             async with asyncio.timeout(LOOK_UP_S):
                 return await asyncio.to_thread(self._look_up, peer, own)
         except (TimeoutError, OSError):

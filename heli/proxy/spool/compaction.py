@@ -9,7 +9,7 @@ from pathlib import Path
 
 from heli.proxy.spool.crash_points import reach
 from heli.proxy.spool.file_system import FileSystem
-from heli.proxy.spool.frames import FRAME_OVERHEAD, frame_header
+from heli.proxy.spool.frames import FRAME_OVERHEAD, FrameHeaders
 from heli.proxy.spool.pieces import PieceReader
 from heli.proxy.spool.reassembly import Reassembler
 from heli.proxy.spool.segments import DRAFT_SUFFIX, HEADER_BYTES, Segment, write_header
@@ -53,6 +53,7 @@ def _copy(
     """Write and sync the copy; where each piece went that could be read."""
     offsets: dict[int, int] = {}
     end = HEADER_BYTES
+    headers = FrameHeaders(segment.salt)
     descriptor = disk.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         write_header(descriptor, segment.incarnation, segment.salt, disk)
@@ -61,7 +62,7 @@ def _copy(
             if frame is None:
                 continue
             offsets[offset] = end
-            header = frame_header(segment.salt, frame.sequence, frame.payload)
+            header = headers.make(frame.sequence, frame.payload)
             size = len(header) + len(frame.payload)
             if disk.write(descriptor, [header, frame.payload]) != size:
                 raise OSError(f"no space left for {draft}")

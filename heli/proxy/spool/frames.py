@@ -8,9 +8,9 @@ again after an error, a number that is missing is a record that was lost.
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from zlib import crc32
 
 SALT_BYTES = 8
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
@@ -18,6 +18,8 @@ MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 
 _PREFIX = struct.Struct("<4sIQ")
 _CHECKSUM = struct.Struct("<I")
+_pack_prefix: Final = _PREFIX.pack
+_pack_checksum: Final = _CHECKSUM.pack
 _HEADER = struct.Struct("<4sIQI")
 FRAME_OVERHEAD = _HEADER.size
 _WINDOW_BYTES = 512 * 1024
@@ -43,14 +45,25 @@ class Damage(NamedTuple):
     lost_bytes: int
 
 
-def frame_header(salt: bytes, sequence: int, payload: bytes) -> bytes:
-    """What stands before the payload."""
-    prefix = _PREFIX.pack(salt[:4], len(payload), sequence)
-    return prefix + _CHECKSUM.pack(_checksum(salt, prefix, payload))
+class FrameHeaders:
+    """Makes what stands before the payloads of one segment."""
+
+    __slots__ = ("_marker", "_seed")
+
+    def __init__(self, salt: bytes) -> None:
+        self._marker, self._seed = salt[:4], _seed_of(salt)
+
+    def make(self, sequence: int, payload: bytes) -> bytes:
+        prefix: bytes = _pack_prefix(self._marker, len(payload), sequence)
+        return prefix + _pack_checksum(crc32(payload, crc32(prefix, self._seed)))
+
+
+def _seed_of(salt: bytes) -> int:
+    return int.from_bytes(salt[4:])
 
 
 def _checksum(salt: bytes, prefix: bytes, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(prefix, int.from_bytes(salt[4:])))
+    return crc32(payload, crc32(prefix, _seed_of(salt)))
 
 
 def read_frame(descriptor: int, salt: bytes, offset: int) -> Frame | None:

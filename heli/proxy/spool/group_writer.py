@@ -9,7 +9,7 @@ from pathlib import Path
 
 from heli.proxy.spool.crash_points import is_armed, reach
 from heli.proxy.spool.file_system import FileSystem
-from heli.proxy.spool.frames import FRAME_OVERHEAD, frame_header
+from heli.proxy.spool.frames import FRAME_OVERHEAD, FrameHeaders
 from heli.proxy.spool.ledger import read_ledger
 from heli.proxy.spool.segments import HEADER_BYTES, Segment, list_segments, make_segment, new_incarnation
 
@@ -173,6 +173,7 @@ class GroupWriter:
         """Headers and payloads of the next write; none when they belong in the next segment."""
         assert self._segment is not None
         pieces: list[bytes] = []
+        headers = FrameHeaders(self._segment.salt)
         total = 0
         room = self._segment_bytes - self._size
         for sequence, record in itertools.islice(self._unwritten, _FRAMES_PER_WRITE):
@@ -182,7 +183,7 @@ class GroupWriter:
                 pieces and total + size > _BYTES_PER_WRITE
             ):
                 break
-            pieces += (frame_header(self._segment.salt, sequence, record), record)
+            pieces += (headers.make(sequence, record), record)
             total += size
         return pieces
 

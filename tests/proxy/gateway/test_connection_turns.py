@@ -59,7 +59,7 @@ def in_a_loop(body: Any) -> None:
 
 
 def a_connection(outbox: Outbox) -> tuple[UpstreamConnection, Any, Any]:
-    connection = UpstreamConnection(Pool(Counters(), outbox, 0.0), ("https://p.example", "p.example", 443))
+    connection = UpstreamConnection(Pool(Counters(), outbox, 0.0), "https://p.example p.example:443")
     wire: Any = Wire()
     call: Any = Waiting()
     connection.connection_made(wire)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,14 +10,22 @@ from heli.proxy.gateway import faults
 from tests.proxy.gateway.running import a_call, running_gateway
 from tests.standin import StandIn
 
+
+@pytest.fixture
+def arm() -> Iterator[Callable[..., None]]:
+    """Arms places to fail, for one test."""
+    yield faults.FAULTS.arm
+    faults.FAULTS.arm()
+
+
 STREAM = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"a b c"}]}'
 
 
 @pytest.mark.parametrize("point", faults.FAULT_POINTS)
 def test_a_fault_is_counted_and_no_caller_notices(
-    point: str, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+    point: str, standin: StandIn, arm: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(faults, "ARMED", frozenset({point}))
+    arm(point)
     slow = f"x-standin: {json.dumps({'chunks': 4, 'interval_ms': 120})}"
     with running_gateway(standin) as gateway, gateway.connect() as wire:
         wire.send(a_call(b'{"n":1}'))
@@ -35,10 +44,8 @@ def test_a_fault_is_counted_and_no_caller_notices(
         assert gateway.gateway.counters.own_faults >= 1
 
 
-def test_calls_that_could_not_be_recorded_are_counted(
-    standin: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(faults, "ARMED", frozenset({"close_record"}))
+def test_calls_that_could_not_be_recorded_are_counted(standin: StandIn, arm: Callable[..., None]) -> None:
+    arm("close_record")
     with running_gateway(standin) as gateway, gateway.connect() as wire:
         for _ in range(3):
             wire.send(a_call())

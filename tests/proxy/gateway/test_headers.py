@@ -2,7 +2,7 @@
 
 import pytest
 
-from heli.proxy.gateway.headers import Kind, kind_of, read_lines
+from heli.proxy.gateway.headers import Kind, kind_of, read_line
 from heli.proxy.gateway.masking import mask_url
 
 SECRETS = [
@@ -100,7 +100,6 @@ def test_what_is_meant_for_heli_stays_here() -> None:
 
 def recorded(line: str) -> bytes:
     """What is recorded of a header line; asked twice, as lines are remembered."""
-    first, _ = read_lines([line.encode()])
-    again, _ = read_lines([line.encode()])
-    assert first == again
-    return first[0][1]
+    first, again = read_line(line.encode()), read_line(line.encode())
+    assert (first.pair, first.kind) == (again.pair, again.kind)
+    return first.pair[1]

@@ -13,7 +13,7 @@ from spool_helpers import a_closed, a_grown, a_whole, an_id, an_opened, scan
 
 from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.file_system import REAL
-from heli.proxy.spool.frames import FRAME_OVERHEAD, Damage, Frame, frame_header
+from heli.proxy.spool.frames import FRAME_OVERHEAD, Damage, Frame, FrameHeaders
 from heli.proxy.spool.group_writer import GroupWriter
 from heli.proxy.spool.segments import HEADER_BYTES, list_segments
 from heli.schema.exchange import decode_exchanges, encode_exchanges
@@ -149,7 +149,7 @@ def test_a_folder_that_lost_its_beginning_tells_how_much(tmp_path: Path) -> None
 
 
 def test_captured_content_cannot_pass_for_a_frame(tmp_path: Path) -> None:
-    decoy = frame_header(b"12345678", 7, b"forged") + b"forged"
+    decoy = FrameHeaders(b"12345678").make(7, b"forged") + b"forged"
     writer = GroupWriter(tmp_path, 100_000, REAL)
     writer.add([a_whole(1), a_whole(2, response_body=decoy * 50), a_whole(3)])
     writer.flush()
