@@ -4,12 +4,14 @@ from decimal import Decimal
 
 import msgspec
 
-from heli.providers.formats.anthropic_messages import US_ONLY
+from heli.providers.formats.anthropic_usage import US_ONLY, read_parts
 from heli.providers.formats.openai_usage import reported_cost
 from heli.providers.interpretation import interpret
 from heli.providers.json_values import Json, Unreadable, as_text, decode_json, field
+from heli.providers.part_prices import price_parts
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.recognition import path_model
+from heli.providers.usage_ledger import add_ledgers
 from heli.schema.exchange import Exchange
 from heli.schema.request import Request
 from heli.schema.usage import Cost, CostState
@@ -41,6 +43,17 @@ def _price_counts(request: Request, prices: PriceBook, model_override: str) -> C
     names = [model_override, request.response_model, request.request_model, named, request.model]
     if request.provider == "BEDROCK":
         names.insert(1, named)  # it names the region too, which has its price
+    parts = read_parts(usage) if field(usage, "iterations") else []
+    if len(parts) > 1 and add_ledgers([part.usage for part in parts]) == request.usage:
+        return price_parts(
+            prices,
+            request.provider,
+            names,
+            parts,
+            request.created_at,
+            tier=request.service_tier,
+            estimated=_doubt(request),
+        )
     cost = prices.price(
         request.provider,
         [name for name in names if name],
@@ -63,6 +76,8 @@ def _provider_usage(request: Request) -> Json:
 
 def _doubt(request: Request) -> str:
     """Why these counts, or their price, may not be what was billed."""
+    if request.operation == "batch_results":
+        return "counts from the log: they do not tell the calls of the batch apart"
     if request.cost_state is CostState.EXACT:
         return ""
     if request.cost_state is CostState.ESTIMATED and request.cost_reason:

@@ -190,6 +190,26 @@ def test_without_the_archived_bodies_the_stored_counts_are_priced(backend: Runni
     assert again["rewritten_requests"] == 0
 
 
+def test_without_the_archived_bodies_each_model_still_has_its_own_price(backend: RunningBackend) -> None:
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    steps = [{"type": "message", **usage}, {"type": "advisor_message", "model": "claude-opus-4-7", **usage}]
+    reply = {"model": "claude-sonnet-4-5", "content": [], "stop_reason": "end_turn"}
+    backend.send(
+        an_exchange(
+            headers=[(b"Helicone-Omit-Response", b"true")],
+            origin="https://api.anthropic.com",
+            path="/v1/messages",
+            request_body=a_question(model="claude-sonnet-4-5"),
+            response_body=json.dumps({**reply, "usage": {**usage, "iterations": steps}}).encode(),
+        )
+    )
+
+    report = done(backend, write=True)
+
+    assert report["rewritten_requests"] == 0
+    assert spent(backend) == (1, Decimal("0.0012"))
+
+
 def test_an_estimate_stays_one_and_its_reason_does_not_grow(backend: RunningBackend) -> None:
     cut = b'data: {"choices":[{"index":0,"delta":{"content":"Two, three"}}]}\n\n'
     backend.send(
