@@ -164,6 +164,19 @@ def test_a_run_that_was_broken_off_is_gone_on_with(backend: RunningBackend) -> N
     assert spent(backend) == (450, 900 * ONE_CALL)
 
 
+def test_two_calls_of_one_id_are_each_priced(backend: RunningBackend) -> None:
+    first = an_exchange()
+    a_second_later = {"id": first.id, "started_ns": first.started_ns + 10**9}
+    backend.send(first)
+    backend.send(an_exchange(response_body=an_answer(tokens=(18, 6)), **a_second_later))
+    assert spent(backend) == (2, 3 * ONE_CALL)
+
+    report = done(backend, table=table(), write=True)
+
+    assert (report["total"]["old_cost_usd"], report["total"]["new_cost_usd"]) == (3 * ONE_CALL, 6 * ONE_CALL)
+    assert spent(backend) == (2, 6 * ONE_CALL)
+
+
 def test_calls_that_come_meanwhile_are_left_alone(backend: RunningBackend) -> None:
     backend.send(*[an_exchange() for _ in range(3)])
     run = a_repricing(backend)
