@@ -203,6 +203,28 @@ def test_without_the_archived_bodies_the_stored_counts_are_priced(backend: Runni
     assert again["rewritten_requests"] == 0
 
 
+def test_without_the_archived_question_its_model_is_still_known(backend: RunningBackend) -> None:
+    """Cohere's replies do not name the model."""
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Hi!"}]}
+    usage = {"billed_units": {"input_tokens": 1000, "output_tokens": 1000}}
+    reply = {"id": "c1", "finish_reason": "COMPLETE", "message": said, "usage": usage}
+    backend.send(
+        an_exchange(
+            headers=[(b"Helicone-Omit-Request", b"true")],
+            origin="https://api.cohere.com",
+            path="/v2/chat",
+            request_body=a_question(model="command-r-08-2024"),
+            response_body=json.dumps(reply).encode(),
+        )
+    )
+    before = all_rows(backend)
+    assert before[0]["cost_state"] == "exact"
+
+    done(backend, write=True)
+
+    assert all_rows(backend) == before
+
+
 def test_without_the_archived_bodies_each_model_still_has_its_own_price(backend: RunningBackend) -> None:
     usage = {"input_tokens": 100, "output_tokens": 10}
     steps = [{"type": "message", **usage}, {"type": "advisor_message", "model": "claude-opus-4-7", **usage}]
