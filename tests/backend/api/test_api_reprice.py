@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -177,6 +178,26 @@ def test_two_calls_of_one_id_are_each_priced(backend: RunningBackend) -> None:
     assert spent(backend) == (2, 6 * ONE_CALL)
 
 
+def test_a_session_that_a_call_is_given_meanwhile_stays(backend: RunningBackend) -> None:
+    asked = {"role": "user", "content": "Say hi"}
+    answered = [asked, {"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "Again"}]
+    backend.send(an_exchange())
+
+    def as_the_second_turn_comes(work: Callable[[], None]) -> None:
+        body = json.dumps({"model": "gpt-4o-mini", "messages": answered}).encode()
+        backend.send(an_exchange(request_body=body, started_ns=_now_ns()))
+        work()
+
+    run = a_repricing(backend, between_batches=as_the_second_turn_comes)
+    while run.step() is not None:
+        pass
+
+    rows = all_rows(backend)
+    assert len({row["session_id"] for row in rows} - {""}) == 1
+    assert [row["session_source"] for row in rows] == ["thread", "thread"]
+    assert spent(backend) == (2, 3 * ONE_CALL)
+
+
 def test_calls_that_come_meanwhile_are_left_alone(backend: RunningBackend) -> None:
     backend.send(*[an_exchange() for _ in range(3)])
     run = a_repricing(backend)
@@ -312,10 +333,10 @@ def test_a_question_that_is_not_understood(
     assert not backend.parts.repricing.locked()
 
 
-def a_repricing(backend: RunningBackend) -> Repricing:
+def a_repricing(backend: RunningBackend, **other: Any) -> Repricing:
     prices = PriceBook(parse_overrides(DOUBLE, "contract.toml", source="table contract.toml"))
     parts = backend.parts
-    return Repricing(parts.log, parts.bodies, prices, parts.scope(), writes=True)
+    return Repricing(parts.log, parts.bodies, prices, parts.scope(), writes=True, **other)
 
 
 def _now_ns() -> int:
