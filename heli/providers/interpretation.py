@@ -194,7 +194,10 @@ class _Counted:
         if operation != "embedding" and (known.total_output_tokens is None or is_cut):
             # A stream that was cut has told at most what it had used when it last told.
             if conversation.reply or not is_cut or known.output_tokens is not None:
-                changes["output_tokens"] = max(visible, known.output_tokens or 0)
+                told = known.output_tokens or 0
+                if known.reasoning_tokens is None:  # then what was told includes it
+                    told = max(0, told - thinking)
+                changes["output_tokens"] = max(visible, told)
             if thinking or known.reasoning_tokens:
                 changes["reasoning_tokens"] = max(thinking, known.reasoning_tokens or 0)
         if not changes:
