@@ -96,7 +96,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     reading = read_exchange(exchange)
     format = reading.format
     asked = format.read_request(reading.request, exchange.path)
-    answer = complete_answer(format.read_answer(reading.reply, reading.provider), asked, reading)
+    told = format.read_answer(reading.reply, reading.provider)
+    answer = complete_answer(told, asked, reading, exchange)
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
     charge = _charge(exchange, reading, answer, error_class)
