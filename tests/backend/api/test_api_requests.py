@@ -302,6 +302,7 @@ def test_an_hour_that_comes_twice_is_two_hours(backend: RunningBackend) -> None:
         {"tz": "../etc/passwd"},
         {"tz": ""},
         {"tz": "UTC'; DROP"},
+        {"tz": "right/UTC", "by": "day"},
         {"by": "model) --"},
     ],
 )
