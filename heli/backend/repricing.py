@@ -39,6 +39,7 @@ STEP_S = 0.5
 """A step that has worked this long writes what it has, so that progress is told and a stop is heeded."""
 MILLISECOND = datetime.timedelta(milliseconds=1)
 _COLUMNS = ", ".join(LOG_ROW_COLUMNS)
+_SESSION = ("request_id", "session_id", "session_name", "session_path", "session_source")
 
 
 def now() -> datetime.datetime:
@@ -57,13 +58,16 @@ class Repricing:
         *,
         writes: bool,
         clock: Callable[[], datetime.datetime] = now,
+        between_batches: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
+        """`between_batches` does some work while ingest writes nothing."""
         self._log = log
         self._bodies = bodies
         self._prices = prices
         self._scope = scope.and_also("created_at < {begun:DateTime64(6, 'UTC')}", begun=clock())
         self._writes = writes
         self._clock = clock
+        self._between_batches = between_batches
         self._waiting: deque[dict[str, Any]] = deque()
         self._last: Key | None = None
         self._sums: dict[str, _Sum] = {}
@@ -83,9 +87,24 @@ class Repricing:
             replaced += self._price(log_row_from_row(self._waiting.popleft()))
         self._changed += len(replaced)
         if self._writes and replaced:
-            self._log.insert(replaced, version_token(replaced))
+            self._between_batches(lambda: self._write(replaced))
             self._written += len(replaced)
         return self._progress()
+
+    def _write(self, rows: list[LogRow]) -> None:
+        """Replace rows, with the sessions that they have by now: ingest gives them to stored rows, too."""
+        keys = {_key(row): row for row in rows}
+        current = rows_of(self._log, self._scope, list(keys), f"{', '.join(_SESSION)}, updated_at")
+        fresh = [self._renewed(keys[Key(each["key_time"], each["request_id"])], each) for each in current]
+        self._log.insert(fresh, version_token(fresh))
+
+    def _renewed(self, row: LogRow, current: dict[str, Any]) -> LogRow:
+        session = {name: current[name] for name in _SESSION if name != "request_id"}
+        return msgspec.structs.replace(
+            row,
+            request=msgspec.structs.replace(row.request, **session),
+            updated_at=max(self._clock(), current["updated_at"] + MILLISECOND),
+        )
 
     def report(self) -> RepriceReport:
         rows = [each.told(model) for model, each in self._sums.items()]
@@ -124,10 +143,7 @@ class Repricing:
         priced = request if cost is None else with_cost(request, cost)
         self._seen += 1
         self._sums.setdefault(request.model, _Sum()).add(request, priced)
-        if priced == request:
-            return []
-        version = max(self._clock(), (row.updated_at or request.created_at) + MILLISECOND)
-        return [msgspec.structs.replace(row, request=priced, updated_at=version)]
+        return [] if priced == request else [msgspec.structs.replace(row, request=priced)]
 
     def _archived(self, request: Request) -> Exchange | None:
         """The exchange, or the response on a WebSocket, where it is still kept and whole."""
@@ -148,6 +164,11 @@ def with_cost(request: Request, cost: Cost) -> Request:
         price_source=cost.price_source,
         price_date=cost.price_date,
     )
+
+
+def _key(row: LogRow) -> Key:
+    moment = row.request.created_at
+    return Key(moment.replace(microsecond=moment.microsecond // 1000 * 1000), row.request.id)
 
 
 def _plain(amount: Decimal) -> Decimal:

@@ -13,10 +13,10 @@ from heli.providers.failures import read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.formats.opaque import Opaque
 from heli.providers.json_values import Json, as_text, encode_json, field
+from heli.providers.part_prices import price_parts
 from heli.providers.previews import word
 from heli.providers.price_doubts import find_price_doubt
 from heli.providers.pricing.price_book import PriceBook
-from heli.providers.pricing.summed import sum_costs
 from heli.providers.reading import Reading, read_exchange
 from heli.providers.recognition import recognise
 from heli.providers.sockets.turn import SocketTurn
@@ -96,7 +96,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
     reading = read_exchange(exchange)
     format = reading.format
     asked = format.read_request(reading.request, exchange.path)
-    answer = complete_answer(format.read_answer(reading.reply, reading.provider), asked, reading)
+    told = format.read_answer(reading.reply, reading.provider)
+    answer = complete_answer(told, asked, reading, exchange)
     conversation = format.read_conversation(reading.request, reading.reply)
     error_class, error_message = read_failure(exchange, reading.reply)
     charge = _charge(exchange, reading, answer, error_class)
@@ -115,7 +116,8 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         request_model=request_model,
         response_model=response_model,
         path_model=path_model,
-        is_streaming=asked.is_streaming or (reading.stream is not None and not answer.batch),
+        is_streaming=asked.is_streaming
+        or (reading.stream is not None and format.operation != "batch_results"),
         usage=counted.usage,
         provider_usage=_usage_text(answer.provider_usage, reading),
         cost=_price(exchange, prices, reading, answer, counted, models, service_tier),
@@ -193,7 +195,10 @@ class _Counted:
         if operation != "embedding" and (known.total_output_tokens is None or is_cut):
             # A stream that was cut has told at most what it had used when it last told.
             if conversation.reply or not is_cut or known.output_tokens is not None:
-                changes["output_tokens"] = max(visible, known.output_tokens or 0)
+                told = known.output_tokens or 0
+                if known.reasoning_tokens is None:  # then what was told includes it
+                    told = max(0, told - thinking)
+                changes["output_tokens"] = max(visible, told)
             if thinking or known.reasoning_tokens:
                 changes["reasoning_tokens"] = max(thinking, known.reasoning_tokens or 0)
         if not changes:
@@ -225,20 +230,11 @@ def _price(
         return Cost(state=CostState.UNKNOWN, price_date=when.date(), reason=reason)
     doubts = (counted.why_estimated, answer.doubt, find_price_doubt(exchange))
     estimated = "; ".join(filter(None, doubts))
-    if answer.batch:
-        names = [name for name in models if name and name != word(answer.model)]
-        costs = [
-            prices.price(
-                reading.provider,
-                [word(each.model), *names],
-                each.usage,
-                when,
-                tier=service_tier,
-                estimated=estimated,
-            )
-            for each in answer.batch
-        ]
-        return sum_costs(costs, when.date())
+    if answer.billed and not counted.why_estimated:
+        parts = answer.billed
+        return price_parts(
+            prices, reading.provider, models, parts, when, tier=service_tier, estimated=estimated
+        )
     return prices.price(
         reading.provider,
         models,

@@ -4,12 +4,14 @@ from decimal import Decimal
 
 import msgspec
 
-from heli.providers.formats.anthropic_messages import US_ONLY
+from heli.providers.formats.anthropic_usage import US_ONLY, read_parts
 from heli.providers.formats.openai_usage import reported_cost
-from heli.providers.interpretation import interpret
+from heli.providers.interpretation import Interpretation, interpret
 from heli.providers.json_values import Json, Unreadable, as_text, decode_json, field
+from heli.providers.part_prices import price_parts
 from heli.providers.pricing.price_book import PriceBook
 from heli.providers.recognition import path_model
+from heli.providers.usage_ledger import add_ledgers
 from heli.schema.exchange import Exchange
 from heli.schema.request import Request
 from heli.schema.usage import Cost, CostState
@@ -24,15 +26,22 @@ def price_again(
     """What the request costs at `prices`; `None` where its cost does not depend on any price.
 
     The archived exchange tells all that a price depends on. Without it, or where it does not give the row's
-    counts any more (its bodies were left out, or heli has learned since), the row's own counts are priced.
+    counts and models any more (its bodies were left out, or heli has learned since), those of the row are
+    priced.
     """
     if request.cost_state is CostState.CACHED:
         return None
     if exchange is not None:
         read = interpret(exchange, prices, model_override)
-        if read.usage == request.usage and read.provider == request.provider:
+        if _tells_the_same(read, request):
             return read.cost
     return None if request.cost_state in _KEPT else _price_counts(request, prices, model_override)
+
+
+def _tells_the_same(read: Interpretation, request: Request) -> bool:
+    """Whether all that a price depends on is still there. Replies often do not name the model."""
+    told = (read.usage, read.provider, read.request_model, read.response_model)
+    return told == (request.usage, request.provider, request.request_model, request.response_model)
 
 
 def _price_counts(request: Request, prices: PriceBook, model_override: str) -> Cost:
@@ -41,6 +50,17 @@ def _price_counts(request: Request, prices: PriceBook, model_override: str) -> C
     names = [model_override, request.response_model, request.request_model, named, request.model]
     if request.provider == "BEDROCK":
         names.insert(1, named)  # it names the region too, which has its price
+    parts = read_parts(usage) if field(usage, "iterations") else []
+    if len(parts) > 1 and add_ledgers([part.usage for part in parts]) == request.usage:
+        return price_parts(
+            prices,
+            request.provider,
+            names,
+            parts,
+            request.created_at,
+            tier=request.service_tier,
+            estimated=_doubt(request),
+        )
     cost = prices.price(
         request.provider,
         [name for name in names if name],
@@ -63,6 +83,8 @@ def _provider_usage(request: Request) -> Json:
 
 def _doubt(request: Request) -> str:
     """Why these counts, or their price, may not be what was billed."""
+    if request.operation == "batch_results":
+        return "counts from the log: they do not tell the calls of the batch apart"
     if request.cost_state is CostState.EXACT:
         return ""
     if request.cost_state is CostState.ESTIMATED and request.cost_reason:

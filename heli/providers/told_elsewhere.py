@@ -5,10 +5,11 @@ import msgspec
 from heli.providers.formats.bedrock_usage import read_invocation_metrics
 from heli.providers.formats.format import Answer, Asked
 from heli.providers.reading import Reading
+from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import Usage
 
 
-def complete_answer(answer: Answer, asked: Asked, reading: Reading) -> Answer:
+def complete_answer(answer: Answer, asked: Asked, reading: Reading, exchange: Exchange) -> Answer:
     """The answer with what was counted outside of the reply's body, and with what is doubtful about it."""
     changes: dict[str, object] = {}
     is_untold = answer.usage.total_tokens is None and not answer.usage.server_tool_uses
@@ -18,7 +19,7 @@ def complete_answer(answer: Answer, asked: Asked, reading: Reading) -> Answer:
     elif is_untold and asked.characters and reading.format.operation == "speech":
         changes["usage"] = Usage(server_tool_uses={"characters": asked.characters})
         changes["doubt"] = "the provider reported no usage: characters counted by heli"
-    told = [doubt for doubt in (_name_doubt(answer, reading), _lines_doubt(reading)) if doubt]
+    told = [doubt for doubt in (_name_doubt(answer, reading), _lines_doubt(reading, exchange)) if doubt]
     if told:
         changes.setdefault("doubt", "; ".join([answer.doubt, *told] if answer.doubt else told))
     return msgspec.structs.replace(answer, **changes) if changes else answer
@@ -33,6 +34,12 @@ def _name_doubt(answer: Answer, reading: Reading) -> str:
     return ""
 
 
-def _lines_doubt(reading: Reading) -> str:
-    is_batch = reading.format.operation == "batch_results"
-    return "some results could not be read" if is_batch and reading.stream and reading.stream.trouble else ""
+def _lines_doubt(reading: Reading, exchange: Exchange) -> str:
+    """Whether results of a batch are missing: a file that ends after a whole line does not look cut."""
+    if reading.format.operation != "batch_results" or reading.stream is None:
+        return ""
+    if reading.stream.trouble:
+        return "some results could not be read"
+    is_cut = len(exchange.response_body) < exchange.response_body_bytes
+    is_whole = exchange.outcome is Outcome.COMPLETE and exchange.response_status != 206 and not is_cut
+    return "" if is_whole else "only a part of the results was read"

@@ -322,3 +322,50 @@ def test_a_request_of_many_messages_is_read(prices: PriceBook) -> None:
 
     assert found.request_preview == "message 19999"
     assert time.process_time() - started < 5
+
+
+def test_thinking_of_a_cut_stream_is_counted_once(prices: PriceBook) -> None:
+    """The running count of output includes it, and does not tell it apart."""
+
+    def chunk(delta: dict[str, str], **more: Any) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        return {"object": "chat.completion.chunk", "model": "deepseek-reasoner", "choices": [choice], **more}
+
+    thought = chunk({"reasoning_content": "Is two a prime? It has no divisor but one and itself. " * 30})
+    said = chunk({"content": "Two"}, usage={"prompt_tokens": 10, "completion_tokens": 401})
+    exchange = an_exchange(
+        {"model": "deepseek-reasoner", "stream": True, "messages": [{"role": "user", "content": "A prime?"}]},
+        sse(thought, said),
+        origin="https://api.deepseek.com",
+        content_type="text/event-stream",
+        outcome=Outcome.CLIENT_ABORTED,
+    )
+
+    usage = interpret(exchange, prices).usage
+
+    assert usage.total_output_tokens == pytest.approx(401, rel=0.3)
+    assert (usage.output_tokens or 0) < 100
+
+
+A_RESULT = {"status_code": 200, "body": {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 1000}}}
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, CostState.EXACT),
+        ({"response_body_bytes": 10**6}, CostState.ESTIMATED),
+        ({"outcome": Outcome.CLIENT_ABORTED}, CostState.ESTIMATED),
+        ({"status": 206}, CostState.ESTIMATED),
+    ],
+)
+def test_a_part_of_a_batch_is_not_told_as_the_whole(
+    prices: PriceBook, told: dict[str, Any], state: CostState
+) -> None:
+    """Also where it ends with a line."""
+    lines = json.dumps({"custom_id": "a", "response": A_RESULT, "error": None}).encode() + b"\n"
+    exchange = an_exchange(None, lines * 2, method="GET", path="/v1/files/file-1/content", **told)
+
+    found = interpret(exchange, prices)
+
+    assert (found.usage.input_tokens, found.cost.state) == (2000, state)

@@ -77,7 +77,14 @@ def _prepare(here: Parts, asked: Reprice) -> Repricing:
         name = asked.table.name
         overrides = overrides.before(parse_overrides(asked.table.text, name, source=f"table {name}"))
     prices = PriceBook(overrides, day=asked.date)
-    return Repricing(here.log, here.bodies, prices, scope, writes=asked.write)
+    return Repricing(
+        here.log,
+        here.bodies,
+        prices,
+        scope,
+        writes=asked.write,
+        between_batches=here.door.do_between_batches,
+    )
 
 
 async def follow(here: Parts, run: Repricing) -> AsyncIterator[bytes]:

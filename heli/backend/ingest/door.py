@@ -65,6 +65,10 @@ class IngestDoor:
         """Run something in the ingest thread: what it finds in the log is just what the hub was told."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    def do_between_batches(self, work: Callable[[], None]) -> None:
+        """The same for threads that wait until it is done."""
+        self._thread.submit(work).result()
+
     def take_live(self, body: bytes) -> None:
         """Records of calls in flight, for the live feed only."""
         self._hub.consume(decode_live(body, self.max_bytes))

@@ -72,12 +72,15 @@ def find_keys(
 
 
 def rows_of(log: RequestLog, scope: Scope, keys: Sequence[Key], columns: str) -> list[dict[str, Any]]:
-    """The rows of these keys, in their order, without those that are gone. `columns` must have request_id."""
+    """The rows of these keys, in their order, without those that are gone. `columns` must have request_id.
+
+    Two calls may have one id: only with its time does it tell a row.
+    """
     if not keys:
         return []
     times = [key.created_at for key in keys]
     rows = log.select(
-        f"SELECT {columns} FROM {TABLE}"  # noqa: S608
+        f"SELECT {columns}, request_created_at AS key_time FROM {TABLE}"  # noqa: S608
         " WHERE organization_id = {organisation:UUID}"
         f" AND request_created_at BETWEEN {{first:{TIME}}} AND {{last:{TIME}}}"
         " AND request_id IN {ids:Array(UUID)}",
@@ -88,8 +91,8 @@ def rows_of(log: RequestLog, scope: Scope, keys: Sequence[Key], columns: str) ->
             "ids": [str(key.id) for key in keys],
         },
     )
-    by_id = {row["request_id"]: row for row in rows}
-    return [by_id[key.id] for key in keys if key.id in by_id]
+    by_key = {Key(row["key_time"], row["request_id"]): row for row in rows}
+    return [by_key[key] for key in keys if key in by_key]
 
 
 def which_match(log: RequestLog, scope: Scope, requests: Sequence[Request]) -> set[UUID]:

@@ -1,15 +1,18 @@
 """What the request log knows of calls that go on from each other."""
 
 import datetime
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from heli.backend.stores.request_log import TABLE, RequestLog
+from heli.backend.stores.request_log import MOST_IDS, TABLE, RequestLog
 
 MOST_MEMBERS = 20_000
+MOST_KEYS = 5_000
+"""In one query: a ClickHouse server takes 128 KiB of a parameter by default, and a key has 20 digits."""
 TIME = "DateTime64(3, 'UTC')"
 THREAD = "thread"
 
@@ -62,8 +65,23 @@ def _find(
     condition: str,
     keys: Collection[int],
 ) -> list[Member]:
-    if not keys:
-        return []
+    found: dict[UUID, Member] = {}
+    for some in itertools.batched(keys, MOST_KEYS):
+        for one in _find_some(log, organisation, since, until, condition, some):
+            found.setdefault(one.id, one)
+        if len(found) >= MOST_MEMBERS:
+            break
+    return list(found.values())
+
+
+def _find_some(
+    log: RequestLog,
+    organisation: UUID,
+    since: datetime.datetime,
+    until: datetime.datetime,
+    condition: str,
+    keys: Sequence[int],
+) -> list[Member]:
     rows = log.select(
         "SELECT request_id, created_at, session_id, session_name, session_path, session_source, thread_keys,"  # noqa: S608
         f" thread_follows FROM {TABLE} WHERE organization_id = {{organisation:UUID}}"
@@ -99,6 +117,22 @@ def move_to_session(
     threads: Sequence[str],
 ) -> None:
     """Write those calls, and all of those threads, again with the session of `owner`."""
+    for some_ids, some_threads in itertools.zip_longest(
+        itertools.batched(ids, MOST_IDS), itertools.batched(threads, MOST_IDS), fillvalue=()
+    ):
+        _move_some(log, organisation, since, until, owner, ids=some_ids, threads=some_threads)
+
+
+def _move_some(
+    log: RequestLog,
+    organisation: UUID,
+    since: datetime.datetime,
+    until: datetime.datetime,
+    owner: Member,
+    *,
+    ids: Sequence[UUID],
+    threads: Sequence[str],
+) -> None:
     log.write_again(
         {
             "session_id": owner.session_id,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from heli.providers.formats.anthropic_stream import assemble_message
-from heli.providers.formats.anthropic_usage import read_usage
+from heli.providers.formats.anthropic_usage import US_ONLY, declined_silently, read_parts, read_usage
 from heli.providers.formats.format import Answer, Asked
 from heli.providers.formats.parts import (
     media_part,
@@ -19,8 +19,8 @@ from heli.providers.framing import Event, Stream, looks_like_sse, read_sse
 from heli.providers.json_values import Json, as_count, as_dict, as_list, as_text, field
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 
-US_ONLY = Decimal("1.1")
-"""Inference that is kept in the US costs a tenth more (platform.claude.com, Data residency)."""
+_DECLINED = "a model declined before it said anything, which is not always billed"
+"""By the category of the refusal (platform.claude.com, Refusals and fallback)."""
 
 
 class AnthropicMessages:
@@ -54,6 +54,8 @@ class AnthropicMessages:
         fields = as_dict(reply)
         usage = fields.get("usage")
         stop = as_text(fields.get("stop_reason"))
+        parts = read_parts(usage)
+        is_silent = (stop == "refusal" and not fields.get("content")) or declined_silently(usage)
         return Answer(
             model=as_text(fields.get("model")),
             usage=read_usage(usage),
@@ -64,6 +66,8 @@ class AnthropicMessages:
             service_tier=as_text(field(usage, "service_tier")),
             speed=as_text(field(usage, "speed")),
             price_factor=US_ONLY if field(usage, "inference_geo") == "us" else Decimal(1),
+            doubt=_DECLINED if is_silent else "",
+            billed=tuple(parts) if len(parts) > 1 else (),
         )
 
     def read_conversation(self, request: Json, reply: Json) -> Conversation:

@@ -1,54 +1,100 @@
-"""Usage as Anthropic reports it."""
+"""Usage as Anthropic reports it: totals, and beside them steps that the totals leave out."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from decimal import Decimal
 
-from heli.providers.json_values import Json, as_count, as_dict, as_list, field
-from heli.providers.usage_ledger import minus, positive
+import msgspec
+
+from heli.providers.formats.format import Billed
+from heli.providers.json_values import Json, as_count, as_dict, as_list, as_text, field
+from heli.providers.usage_ledger import add_ledgers, minus, positive
 from heli.schema.usage import Usage
+
+US_ONLY = Decimal("1.1")
+"""Inference that is kept in the US costs a tenth more (platform.claude.com, Data residency)."""
 
 
 def read_usage(usage: Json) -> Usage:
-    """`input_tokens` excludes the cache, `output_tokens` includes thinking; newer replies tell it apart."""
+    """All that one message used, whichever model did it."""
+    return add_ledgers([part.usage for part in read_parts(usage)])
+
+
+def read_parts(usage: Json) -> list[Billed]:
+    """What is priced by itself: first what the reply's own model used, then the steps beside its totals.
+
+    These are compactions, an advisor's answers (of another model), and attempts that a model declined before
+    another one took over (platform.claude.com: Compaction, Advisor tool, Refusals and fallback).
+    """
     fields = as_dict(usage)
     if not fields:
-        return Usage()
+        return []
+    own, others = _sort_steps([as_dict(step) for step in as_list(fields.get("iterations"))])
+    factor = US_ONLY if fields.get("inference_geo") == "us" else Decimal(1)
+    speed = as_text(fields.get("speed"))
+    whole = Billed("", _with_each_step(_read_ledger(fields), own), speed, factor)
+    return [whole, *(Billed(as_text(step.get("model")), _read_ledger(step), "", factor) for step in others)]
+
+
+type _Step = dict[str, Json]
+
+
+def _sort_steps(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
+    """`(steps in the totals, steps beside them)`. The last attempt is the one that the totals tell of."""
+    fallbacks = [place for place, step in enumerate(steps) if step.get("type") == "fallback_message"]
+    own: list[_Step] = []
+    others: list[_Step] = []
+    for place, step in enumerate(steps):
+        kind = step.get("type")
+        is_declined = bool(fallbacks) and (
+            place < fallbacks[0]
+            or (kind == "fallback_message" and step.get("model") != steps[fallbacks[-1]].get("model"))
+        )
+        if kind in ("compaction", "advisor_message") or (is_declined and kind in _ATTEMPTS):
+            others.append(step)
+        elif kind in _ATTEMPTS:
+            own.append(step)
+    return own, others
+
+
+_ATTEMPTS = ("message", "fallback_message")
+
+
+def _with_each_step(totals: Usage, steps: Sequence[_Step]) -> Usage:
+    """Where an advisor was asked, the totals once held the input of the first step only."""
+    told = add_ledgers([_read_ledger(step) for step in steps])
+    return msgspec.structs.replace(
+        totals,
+        input_tokens=_larger(totals.input_tokens, told.input_tokens),
+        cache_read_tokens=_larger(totals.cache_read_tokens, told.cache_read_tokens),
+    )
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return other if one is None else max(one, other or 0)
+
+
+def declined_silently(usage: Json) -> bool:
+    """Whether a model declined before it said anything, and another took over."""
+    _, others = _sort_steps([as_dict(step) for step in as_list(field(usage, "iterations"))])
+    return any(step.get("type") in _ATTEMPTS and not step.get("output_tokens") for step in others)
+
+
+def _read_ledger(fields: _Step) -> Usage:
+    """`input_tokens` excludes the cache, `output_tokens` includes thinking; newer replies tell it apart."""
     write_5m, write_1h = _cache_writes(fields)
     thinking = as_count(field(fields, "output_tokens_details", "thinking_tokens"))
-    counts = [_Counts(fields, write_5m, write_1h)]
-    # What a compaction step used is billed, but is not in the totals of the message.
-    counts += [
-        _Counts(as_dict(step), *_cache_writes(as_dict(step)))
-        for step in as_list(fields.get("iterations"))
-        if field(step, "type") == "compaction"
-    ]
     return Usage(
-        input_tokens=_sum(each.input for each in counts),
-        cache_read_tokens=_sum(each.cache_read for each in counts),
-        cache_write_5m_tokens=_sum(each.write_5m for each in counts),
-        cache_write_1h_tokens=_sum(each.write_1h for each in counts),
-        output_tokens=minus(_sum(each.output for each in counts), thinking),
+        input_tokens=as_count(fields.get("input_tokens")),
+        cache_read_tokens=as_count(fields.get("cache_read_input_tokens")),
+        cache_write_5m_tokens=write_5m,
+        cache_write_1h_tokens=write_1h,
+        output_tokens=minus(as_count(fields.get("output_tokens")), thinking),
         reasoning_tokens=thinking,
         server_tool_uses=_server_tools(fields.get("server_tool_use")),
     )
 
 
-class _Counts:
-    """One step's counts."""
-
-    def __init__(self, fields: dict[str, Json], write_5m: int | None, write_1h: int | None) -> None:
-        self.input = as_count(fields.get("input_tokens"))
-        self.output = as_count(fields.get("output_tokens"))
-        self.cache_read = as_count(fields.get("cache_read_input_tokens"))
-        self.write_5m = write_5m
-        self.write_1h = write_1h
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
-
-
-def _cache_writes(fields: dict[str, Json]) -> tuple[int | None, int | None]:
+def _cache_writes(fields: _Step) -> tuple[int | None, int | None]:
     """Writes for 5 minutes and for an hour; what is not split was written for 5 minutes, the default."""
     total = as_count(fields.get("cache_creation_input_tokens"))
     write_5m = as_count(field(fields, "cache_creation", "ephemeral_5m_input_tokens"))

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from heli.providers.formats.anthropic_usage import read_usage as read_anthropic_usage
+import msgspec
+
+from heli.providers.formats.anthropic_usage import read_parts as read_anthropic_parts
 from heli.providers.formats.format import Answer, Asked, Billed
 from heli.providers.formats.openai_images import read_image_usage
 from heli.providers.formats.openai_usage import count_tool_items
@@ -65,13 +67,13 @@ class BatchResults(Batch):
 
     def read_answer(self, reply: Json, provider: str) -> Answer:
         lines = as_list(field(reply, "data"))
-        billed = [found for line in lines if (found := _read_line(line, provider)) is not None]
+        billed = [part for line in lines for part in _read_line(line, provider)]
         models = Counter(each.model for each in billed)
         return Answer(
             model=models.most_common(1)[0][0] if models else "",
             usage=add_ledgers([each.usage for each in billed]),
             service_tier="batch",
-            batch=tuple(billed),
+            billed=tuple(billed),
         )
 
 
@@ -81,23 +83,24 @@ def looks_like_results(body: bytes) -> bool:
     return b'"custom_id"' in line and (b'"response"' in line or b'"result"' in line or b'"error"' in line)
 
 
-def _read_line(line: Json, provider: str) -> Billed | None:
-    """What one call used; `None` for one that failed, for which nothing is charged."""
+def _read_line(line: Json, provider: str) -> list[Billed]:
+    """What one call used; nothing for one that failed, for which nothing is charged."""
     result = as_dict(field(line, "result"))
+    message = as_dict(result.get("message") if result else field(line, "response", "body"))
+    model, usage = as_text(message.get("model")), message.get("usage")
+    if not as_dict(usage):
+        return []
     if result:
-        message = as_dict(result.get("message"))
-        usage = message.get("usage")
-        ledger = read_anthropic_usage(usage)
+        return [
+            msgspec.structs.replace(part, model=part.model or model) for part in read_anthropic_parts(usage)
+        ]
+    if _holds_images(message):
+        ledger, _ = read_image_usage(usage)
     else:
-        message = as_dict(field(line, "response", "body"))
-        usage = message.get("usage")
-        if _holds_images(message):
-            ledger, _ = read_image_usage(usage)
-        else:
-            ledger = read_openai_usage(usage, provider)
-        if usage and (tools := count_tool_items(message.get("output"))):
-            ledger = _with_tools(ledger, tools)
-    return Billed(as_text(message.get("model")), ledger) if as_dict(usage) else None
+        ledger = read_openai_usage(usage, provider)
+    if tools := count_tool_items(message.get("output")):
+        ledger = _with_tools(ledger, tools)
+    return [Billed(model, ledger)]
 
 
 def _holds_images(message: dict[str, Json]) -> bool:

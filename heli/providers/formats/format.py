@@ -46,15 +46,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the provider itself says that it charged."""
     doubt: str = ""
     """Why the counts may not be what was billed; empty when there is no reason to think so."""
-    batch: tuple["Billed", ...] = ()
-    """The calls of a batch, each of which has its own model and price level."""
+    billed: tuple["Billed", ...] = ()
+    """What `usage` is made of where its parts have a model or a price level of their own: the calls of a
+    batch, what a second model or a compaction had to do with one reply."""
 
 
 class Billed(msgspec.Struct, frozen=True, gc=False):
-    """One call of a batch."""
+    """A part of the usage that is priced by itself."""
 
     model: str
+    """Empty for the model of the reply."""
     usage: Usage
+    speed: str = ""
+    price_factor: Decimal = Decimal(1)
 
 
 class Format(Protocol):

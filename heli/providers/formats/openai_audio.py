@@ -65,8 +65,8 @@ class OpenAITranscription:
         usage = fields.get("usage")
         ledger, doubt = read_audio_usage(usage)
         if usage is None and (seconds := _seconds(fields.get("duration"))):
-            whole, _ = seconds
-            ledger = Usage(server_tool_uses={"audio_seconds": whole})
+            least = _LEAST_SECONDS.get(provider, 0)
+            ledger = Usage(server_tool_uses={"audio_seconds": max(least, seconds[0])})
             doubt = "the provider told the length of the audio only, not what it billed"
         return Answer(
             model=as_text(fields.get("model")),
@@ -90,6 +90,10 @@ class OpenAITranscription:
             messages=[Message(role="user", parts=parts)] if parts else [],
             reply=[Message(role="assistant", parts=[text_part(text)])] if text else [],
         )
+
+
+_LEAST_SECONDS = {"GROQ": 10}
+"""`{provider: seconds that are billed at least}` (console.groq.com, Speech to Text)."""
 
 
 def read_audio_usage(usage: Json) -> tuple[Usage, str]:

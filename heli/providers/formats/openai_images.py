@@ -11,6 +11,8 @@ from heli.providers.usage_ledger import minus, positive, split_totals
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 from heli.schema.usage import Usage
 
+CACHED_IMAGES = "cached images have a price of their own, which is not listed apart"
+
 
 class OpenAIImages:
     operation = "image"
@@ -104,7 +106,7 @@ def read_image_usage(usage: Json) -> tuple[Usage, str]:
     image = positive(as_count(details.get("image_tokens")))
     doubt = ""
     if cached and cached_images != 0:
-        doubt = "cached images have a price of their own, which is not listed apart"
+        doubt = CACHED_IMAGES
         image = minus(image, cached_images)
         if image and cached_images is None:
             # Which of the cached tokens were images is not told: the split would count some twice.

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from heli.providers.formats.format import Answer
+from heli.providers.formats.openai_images import CACHED_IMAGES
 from heli.providers.formats.openai_responses import OpenAIResponses
 from heli.providers.framing import Event
 from heli.providers.json_values import Json, as_dict, field
@@ -22,9 +25,9 @@ class OpenAIRealtime(OpenAIResponses):
         told = as_dict(fields.get("usage"))
         usage = {name.replace("_token_details", "_tokens_details"): value for name, value in told.items()}
         answer = super().read_answer({**fields, "usage": usage or None}, provider)
-        return Answer(
-            **{name: getattr(answer, name) for name in Answer.__struct_fields__ if name != "provider_usage"},
-            provider_usage=told or None,
+        has_cached_images = field(usage, "input_tokens_details", "cached_tokens_details", "image_tokens")
+        return msgspec.structs.replace(
+            answer, provider_usage=told or None, doubt=CACHED_IMAGES if has_cached_images else ""
         )
 
 

@@ -111,8 +111,7 @@ def read_usage(usage: Json, provider: str) -> Usage:
         cache_read_audio=cached_audio,
         cache_write_5m=_first(inputs.cache_write_tokens, inputs.cache_creation_tokens),
         input_audio=minus(positive(inputs.audio_tokens), cached_audio),
-        # Which of the cached tokens were images is not told: the split would count some twice.
-        input_image=None if cache_read else positive(inputs.image_tokens),
+        input_image=_uncached_images(inputs, cache_read),
         reasoning=reasoning,
         output_audio=positive(outputs.audio_tokens),
         output_image=positive(outputs.image_tokens),
@@ -133,6 +132,13 @@ def _cache_read(told: _Reported, inputs: _Details) -> int | None:
         told.cached_tokens,
         told.cache_read_input_tokens,
     )
+
+
+def _uncached_images(inputs: _Details, cache_read: int | None) -> int | None:
+    cached = (inputs.cached_tokens_details or _NOTHING).image_tokens
+    if cache_read and cached is None:
+        return None  # which of the cached tokens were images is not told: the split would count some twice
+    return positive(minus(inputs.image_tokens, cached))
 
 
 def _place_reasoning(

@@ -39,7 +39,7 @@ class PriceBook:
         self._day = day
         self._overrides = overrides or PriceOverrides()
         self._table = table or PriceTable()
-        self._known: dict[tuple[str, str, str, str, datetime.date], Rates | None] = {}
+        self._known: dict[tuple[str, tuple[str, ...], str, str, datetime.date], Rates | None] = {}
 
     @classmethod
     def load(cls, override_file: Path | None = None) -> Self:
@@ -63,14 +63,15 @@ class PriceBook:
     ) -> Cost:
         """The cost of `usage` at the prices of `when`.
 
-        `models` are the names that the call goes by, the surest first: the first one with a price counts.
+        `models` are the names that the call goes by, the surest first: the first one with a price of the
+        operator's counts, else the first one in the table.
         `estimated` says why the counts are not the provider's own, `factor` is a surcharge on tokens,
         `reported_usd` is what the provider says that it charged.
         """
         when = when.astimezone(datetime.UTC)
         if self._day is not None:
             when = datetime.datetime.combine(self._day, when.timetz())
-        names = [models] if isinstance(models, str) else models
+        names = [models] if isinstance(models, str) else [name for name in models if name]
         computed = self._compute(provider, names, usage, when, tier, speed, estimated, factor)
         if reported_usd is None or computed.price_source not in ("", TABLE):  # the operator knows better
             return computed
@@ -87,10 +88,10 @@ class PriceBook:
         estimated: str,
         factor: Decimal,
     ) -> Cost:
-        for model in names:
-            rates = self._find_rates(provider, model, when, tier, speed)
-            if rates is not None:
-                return compute_cost(rates, usage, when.date(), estimated, factor)
+        # An entry for any model also fits a call that names none, and no other call by a name it lacks.
+        rates = self._find_rates(provider, tuple(names) or ("",), when, tier, speed)
+        if rates is not None:
+            return compute_cost(rates, usage, when.date(), estimated, factor)
         return self._without_rates(provider, names, when.date())
 
     def _without_rates(self, provider: str, models: Sequence[str], day: datetime.date) -> Cost:
@@ -104,12 +105,12 @@ class PriceBook:
         return Cost(state=CostState.UNKNOWN, price_date=day, reason=reason)
 
     def _find_rates(
-        self, provider: str, model: str, when: datetime.datetime, tier: str, speed: str
+        self, provider: str, names: tuple[str, ...], when: datetime.datetime, tier: str, speed: str
     ) -> Rates | None:
-        key = (provider, model, tier, speed, when.date())
+        key = (provider, names, tier, speed, when.date())
         if key in self._known:
             return self._known[key]
-        rates, is_lasting = self._look_up(provider, model, when, tier, speed)
+        rates, is_lasting = self._look_up(provider, names, when, tier, speed)
         if is_lasting:
             if len(self._known) >= _CACHED_LOOKUPS:
                 self._known.clear()
@@ -117,17 +118,18 @@ class PriceBook:
         return rates
 
     def _look_up(
-        self, provider: str, model: str, when: datetime.datetime, tier: str, speed: str
+        self, provider: str, names: Sequence[str], when: datetime.datetime, tier: str, speed: str
     ) -> tuple[Rates | None, bool]:
         """The rates, and whether they hold for the whole day."""
-        override = self._overrides.find(provider, model, tier, when.date())
-        if override is not None:
-            return override, True
+        for model in names:
+            override = self._overrides.find(provider, model, tier, when.date())
+            if override is not None:
+                return override, True
         seller = self._overrides.same_prices.get(provider.lower(), provider)
-        found = self._table.find(seller, model)
-        if found is None:
-            return None, True
-        return self._table.rates(*found, when, tier, speed), not changes_within_day(found[1])
+        for model in names:
+            if (found := self._table.find(seller, model)) is not None:
+                return self._table.rates(*found, when, tier, speed), not changes_within_day(found[1])
+        return None, True
 
 
 def _reported_cost(provider: str, reported: Decimal, computed: Cost) -> Cost:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -164,6 +165,39 @@ def test_a_run_that_was_broken_off_is_gone_on_with(backend: RunningBackend) -> N
     assert spent(backend) == (450, 900 * ONE_CALL)
 
 
+def test_two_calls_of_one_id_are_each_priced(backend: RunningBackend) -> None:
+    first = an_exchange()
+    a_second_later = {"id": first.id, "started_ns": first.started_ns + 10**9}
+    backend.send(first)
+    backend.send(an_exchange(response_body=an_answer(tokens=(18, 6)), **a_second_later))
+    assert spent(backend) == (2, 3 * ONE_CALL)
+
+    report = done(backend, table=table(), write=True)
+
+    assert (report["total"]["old_cost_usd"], report["total"]["new_cost_usd"]) == (3 * ONE_CALL, 6 * ONE_CALL)
+    assert spent(backend) == (2, 6 * ONE_CALL)
+
+
+def test_a_session_that_a_call_is_given_meanwhile_stays(backend: RunningBackend) -> None:
+    asked = {"role": "user", "content": "Say hi"}
+    answered = [asked, {"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "Again"}]
+    backend.send(an_exchange())
+
+    def as_the_second_turn_comes(work: Callable[[], None]) -> None:
+        body = json.dumps({"model": "gpt-4o-mini", "messages": answered}).encode()
+        backend.send(an_exchange(request_body=body, started_ns=_now_ns()))
+        work()
+
+    run = a_repricing(backend, between_batches=as_the_second_turn_comes)
+    while run.step() is not None:
+        pass
+
+    rows = all_rows(backend)
+    assert len({row["session_id"] for row in rows} - {""}) == 1
+    assert [row["session_source"] for row in rows] == ["thread", "thread"]
+    assert spent(backend) == (2, 3 * ONE_CALL)
+
+
 def test_calls_that_come_meanwhile_are_left_alone(backend: RunningBackend) -> None:
     backend.send(*[an_exchange() for _ in range(3)])
     run = a_repricing(backend)
@@ -188,6 +222,48 @@ def test_without_the_archived_bodies_the_stored_counts_are_priced(backend: Runni
     assert spent(backend) == (1, 2 * ONE_CALL)
     assert all_rows(backend)[0]["cost_state"] == "exact"
     assert again["rewritten_requests"] == 0
+
+
+def test_without_the_archived_question_its_model_is_still_known(backend: RunningBackend) -> None:
+    """Cohere's replies do not name the model."""
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Hi!"}]}
+    usage = {"billed_units": {"input_tokens": 1000, "output_tokens": 1000}}
+    reply = {"id": "c1", "finish_reason": "COMPLETE", "message": said, "usage": usage}
+    backend.send(
+        an_exchange(
+            headers=[(b"Helicone-Omit-Request", b"true")],
+            origin="https://api.cohere.com",
+            path="/v2/chat",
+            request_body=a_question(model="command-r-08-2024"),
+            response_body=json.dumps(reply).encode(),
+        )
+    )
+    before = all_rows(backend)
+    assert before[0]["cost_state"] == "exact"
+
+    done(backend, write=True)
+
+    assert all_rows(backend) == before
+
+
+def test_without_the_archived_bodies_each_model_still_has_its_own_price(backend: RunningBackend) -> None:
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    steps = [{"type": "message", **usage}, {"type": "advisor_message", "model": "claude-opus-4-7", **usage}]
+    reply = {"model": "claude-sonnet-4-5", "content": [], "stop_reason": "end_turn"}
+    backend.send(
+        an_exchange(
+            headers=[(b"Helicone-Omit-Response", b"true")],
+            origin="https://api.anthropic.com",
+            path="/v1/messages",
+            request_body=a_question(model="claude-sonnet-4-5"),
+            response_body=json.dumps({**reply, "usage": {**usage, "iterations": steps}}).encode(),
+        )
+    )
+
+    report = done(backend, write=True)
+
+    assert report["rewritten_requests"] == 0
+    assert spent(backend) == (1, Decimal("0.0012"))
 
 
 def test_an_estimate_stays_one_and_its_reason_does_not_grow(backend: RunningBackend) -> None:
@@ -257,10 +333,10 @@ def test_a_question_that_is_not_understood(
     assert not backend.parts.repricing.locked()
 
 
-def a_repricing(backend: RunningBackend) -> Repricing:
+def a_repricing(backend: RunningBackend, **other: Any) -> Repricing:
     prices = PriceBook(parse_overrides(DOUBLE, "contract.toml", source="table contract.toml"))
     parts = backend.parts
-    return Repricing(parts.log, parts.bodies, prices, parts.scope(), writes=True)
+    return Repricing(parts.log, parts.bodies, prices, parts.scope(), writes=True, **other)
 
 
 def _now_ns() -> int:

@@ -46,6 +46,17 @@ def test_pages_meet_without_gap_or_overlap(backend: RunningBackend) -> None:
         assert len(seen) == len(set(seen)) == 19
 
 
+def test_two_calls_of_one_id_are_each_shown(backend: RunningBackend) -> None:
+    first = an_exchange(request_body=a_question("First"))
+    a_second_later = {"id": first.id, "started_ns": first.started_ns + 10**9}
+    backend.send(first)
+    backend.send(an_exchange(request_body=a_question("Later"), **a_second_later))
+
+    for order, asked in (("oldest", ["First", "Later"]), ("newest", ["Later", "First"])):
+        listed = backend.get("/v1/requests", order=order)["requests"]
+        assert [request["request_preview"] for request in listed] == asked
+
+
 def test_new_requests_shift_no_page(backend: RunningBackend) -> None:
     old = [an_exchange() for _ in range(4)]
     backend.send(*old)
@@ -291,6 +302,7 @@ def test_an_hour_that_comes_twice_is_two_hours(backend: RunningBackend) -> None:
         {"tz": "../etc/passwd"},
         {"tz": ""},
         {"tz": "UTC'; DROP"},
+        {"tz": "right/UTC", "by": "day"},
         {"by": "model) --"},
     ],
 )

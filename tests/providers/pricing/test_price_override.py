@@ -47,6 +47,21 @@ free = true
 """
 
 
+WIDE = """
+[[price]]
+provider = "OPENAI"
+model = "*"
+input = 100
+output = 100
+
+[[price]]
+provider = "OPENAI"
+model = "gpt-4o-mini"
+input = 1
+output = 1
+"""
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> PriceBook:
     return _book(tmp_path, FILE)
@@ -185,3 +200,24 @@ def test_of_two_files_the_later_counts_where_both_fit() -> None:
     costs = [PriceBook(both).price("OPENAI", model, usage, NOON) for model in ("gpt-4o", "o3")]
 
     assert [(cost.total_usd, cost.price_source) for cost in costs] == [(2, "table b.toml"), (1, "override")]
+
+
+def test_a_name_that_a_call_lacks_fits_no_entry(tmp_path: Path) -> None:
+    cost = _book(tmp_path, WIDE).price("OPENAI", ["", "gpt-4o-mini"], Usage(input_tokens=1_000_000), NOON)
+
+    assert cost.total_usd == 1
+
+
+def test_a_call_that_names_no_model_has_the_price_of_any(tmp_path: Path) -> None:
+    cost = _book(tmp_path, WIDE).price("OPENAI", ["", ""], Usage(input_tokens=1_000_000), NOON)
+
+    assert cost.total_usd == 100
+
+
+def test_an_entry_for_the_name_that_was_asked_for_goes_before_the_table(book: PriceBook) -> None:
+    names = ["gpt-4o-2024-11-20", "gpt-4o-mini"]  # the reply's, which `gpt-4o*` fits, too
+    deployed = ["gpt-5-2025-08-07", "gpt-4o-mini"]  # the reply's, which the table knows
+
+    found = [book.price("OPENAI", each, USAGE, NOON) for each in (names, deployed)]
+
+    assert [cost.total_usd for cost in found] == [Decimal("6.60"), Decimal("0.511")]

@@ -286,6 +286,27 @@ def test_a_response_that_the_server_begins_by_itself_is_a_call(prices: PriceBook
     assert '"input_token_details"' in found.provider_usage
 
 
+@pytest.mark.parametrize(("cached_images", "state"), [(0, CostState.EXACT), (64, CostState.ESTIMATED)])
+def test_images_that_were_not_cached_have_the_price_of_images(
+    prices: PriceBook, cached_images: int, state: CostState
+) -> None:
+    cached = {"text_tokens": 64 - cached_images, "audio_tokens": 0, "image_tokens": cached_images}
+    details = {"text_tokens": 100, "audio_tokens": 0, "image_tokens": 200, "cached_tokens": 64}
+    told = {"input_tokens": 300, "output_tokens": 0, "total_tokens": 300}
+    told["input_token_details"] = {**details, "cached_tokens_details": cached}  # type: ignore[assignment]
+    capture = Capture("/v1/realtime?model=gpt-realtime")
+    capture.asks(0, type="response.create")
+    capture.tells(5, type="response.created", response={"id": "r", "status": "in_progress"})
+    capture.tells(9, type="response.done", response={"id": "r", "status": "completed", "usage": told})
+
+    ((_, found),) = read(capture.exchange(), prices)
+
+    assert found.usage.input_image_tokens == 200 - cached_images
+    assert found.usage.total_input_tokens == 300
+    assert found.cost.parts_usd["input_image_tokens"] == Decimal(200 - cached_images) * 5 / 10**6
+    assert found.cost.state is state
+
+
 def test_audio_is_counted_and_not_kept_as_text() -> None:
     (call,) = calls_of(a_voice_capture().exchange())
     conversation = read_conversation(call)
