@@ -156,16 +156,16 @@ def summary(request: Request) -> str:
 
 
 COLUMNS = (
-    Column("time", _time),
-    Column("id", _id, rank=4),
+    Column("time", _time, rank=1),
+    Column("id", _id),
     Column("st", _status, width=3),
-    Column("model", _model, width=22, most=32),
+    Column("model", _model, width=22, least=12, most=32),
     Column("in", _input, is_right=True, width=7, rank=3),
     Column("cached", _cached, is_right=True, width=7, rank=6),
     Column("out", _output, is_right=True, width=6, rank=2),
     Column("cost", _cost, is_right=True, width=8),
     Column("ttft", _first_token, is_right=True, width=5, rank=7),
-    Column("took", _took, is_right=True, width=5),
+    Column("took", _took, is_right=True, width=5, rank=1),
     Column("session", _session, width=12, rank=5),
     Column("what", _what, is_elastic=True),
 )
