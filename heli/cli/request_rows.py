@@ -114,7 +114,7 @@ def _took(row: Row) -> Cell:
 def _session(row: Row) -> Cell:
     record = row.request or row._call
     name = row.request.session_name if row.request else ""
-    return Cell(line(session_title(name, record.session_id, record.session_path))[:SESSION_WIDTH], "dim")
+    return Cell(line(session_title(name, record.session_id, record.session_path)), "dim")
 
 
 def session_title(name: str, session_id: str, path: str) -> str:
@@ -166,7 +166,7 @@ COLUMNS = (
     Column("cost", _cost, is_right=True, width=8),
     Column("ttft", _first_token, is_right=True, width=5, rank=7),
     Column("took", _took, is_right=True, width=5, rank=1),
-    Column("session", _session, width=12, rank=5),
+    Column("session", _session, width=12, most=SESSION_WIDTH, rank=5),
     Column("what", _what, is_elastic=True),
 )
 

@@ -15,6 +15,8 @@ class Kind(enum.StrEnum):
     """Contained anywhere, in any case."""
     LIST = "list"
     """Text; holds when one of the list's members is like that."""
+    SESSION = "session"
+    """A session's id or name, or what lists show of it, `0199f3a2/tests`."""
     ID = "id"
     """A request's id, or how it begins."""
     NUMBER = "number"
@@ -130,7 +132,13 @@ FIELDS: tuple[Field, ...] = (
         "any",
     ),
     _field("user", Kind.TEXT, "user_id", "the user that the caller named", "user:alice"),
-    _field("session", Kind.TEXT, "session_id", "the session's id", "session:run-17"),
+    _field(
+        "session",
+        Kind.SESSION,
+        "session_id session_name session_path",
+        "the session, as lists show it, or by its id",
+        "session:run-17",
+    ),
     _field("session.name", Kind.TEXT, "session_name", "the session's name", "session.name:nightly*"),
     _field(
         "session.path", Kind.TEXT, "session_path", "the place in the session's tree", "session.path:/plan/*"
