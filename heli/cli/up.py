@@ -74,7 +74,7 @@ def start_in_background(loaded: Loaded) -> int:
 def check_the_way(loaded: Loaded, services: list[Service]) -> None:
     """Nothing left behind, and all ports free."""
     clear_the_way(loaded.paths.processes, [service.name for service in services], say)
-    check_ports(services)
+    check_ports(services, loaded.origins)
 
 
 def _supervise(loaded: Loaded, report_to: int | None) -> int:
