@@ -103,8 +103,7 @@ def _figure(title: str, field: str, rank: int) -> Column[CostRow]:
 
 
 def _cost(row: CostRow) -> Cell:
-    text = figures.money(row.spend.cost_usd)
-    return Cell(f"~{text}" if row.spend.estimated_cost_requests else text, "strong")
+    return Cell(figures.about(row.spend.cost_usd, row.spend.estimated_cost_requests > 0), "strong")
 
 
 def _print(report: CostReport) -> None:

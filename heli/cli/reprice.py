@@ -168,7 +168,17 @@ def _difference(row: RepricedModel) -> Cell:
     change = (row.new_cost_usd or Decimal(0)) - (row.old_cost_usd or Decimal(0))
     if not change:
         return Cell("-", "dim")
-    return Cell(f"{'+' if change > 0 else '-'}{figures.money(abs(change))}", "warn" if change > 0 else "good")
+    is_estimate = row.old_estimated_cost_requests + row.new_estimated_cost_requests > 0
+    text = f"{'+' if change > 0 else '-'}{figures.about(abs(change), is_estimate)}"
+    return Cell(text, "warn" if change > 0 else "good")
+
+
+def _old(row: RepricedModel) -> Cell:
+    return Cell(figures.about(row.old_cost_usd, row.old_estimated_cost_requests > 0))
+
+
+def _new(row: RepricedModel) -> Cell:
+    return Cell(figures.about(row.new_cost_usd, row.new_estimated_cost_requests > 0), "strong")
 
 
 def _unpriced(row: RepricedModel) -> str:
@@ -180,8 +190,8 @@ _COLUMNS: list[Column[RepricedModel]] = [
     Column[RepricedModel]("model", lambda row: Cell(line(row.model) or "(no model)"), width=10),
     Column("calls", lambda row: Cell(figures.count(row.requests)), is_right=True, rank=3),
     Column("changed", lambda row: Cell(figures.count(row.changed_requests)), is_right=True, rank=2),
-    Column("old cost", lambda row: Cell(figures.money(row.old_cost_usd)), is_right=True, width=8),
-    Column("new cost", lambda row: Cell(figures.money(row.new_cost_usd), "strong"), is_right=True, width=8),
+    Column("old cost", _old, is_right=True, width=8),
+    Column("new cost", _new, is_right=True, width=8),
     Column("change", _difference, is_right=True, rank=1),
     Column("unpriced", lambda row: Cell(_unpriced(row)), is_right=True, rank=4),
 ]

@@ -93,9 +93,8 @@ def _output(row: Row) -> Cell:
 def _cost(row: Row) -> Cell:
     if row.request is None:
         return Cell(RUNNING, "dim")
-    text = figures.money(row.request.cost_usd)
-    is_estimated = row.request.cost_state == "estimated"
-    return Cell(f"~{text}" if is_estimated else text, "dim" if row.request.cost_usd is None else "")
+    text = figures.about(row.request.cost_usd, row.request.cost_state == "estimated")
+    return Cell(text, "dim" if row.request.cost_usd is None else "")
 
 
 def _first_token(row: Row) -> Cell:

@@ -8,6 +8,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from heli.schema.errors import ExitCode
@@ -56,6 +57,17 @@ def test_a_look_shows_the_change_of_each_model(heli, backend):
     assert total.split() == ["total", "1,203", "1,203", "$4.21", "$2.14", "-$2.08", "3", "→", "0"]
     assert ran.err == "1,203 of 1,203 calls would get another cost\n"
     assert backend.posted == [{}]
+
+
+def test_estimates_are_marked_before_and_after(heli, backend):
+    half = msgspec.structs.replace(MINI, old_estimated_cost_requests=1)
+    both = msgspec.structs.replace(half, new_estimated_cost_requests=2)
+    backend.repriced = a_run(rows=[half, both])
+
+    _, first, second, *_ = heli("reprice", "--dry-run", "-o", "table").out.splitlines()
+
+    assert first.split()[3:6] == ["~$4.21", "$2.11", "-~$2.11"]
+    assert second.split()[3:6] == ["~$4.21", "~$2.11", "-~$2.11"]
 
 
 def test_the_question_goes_to_the_backend(heli, backend, tmp_path):
