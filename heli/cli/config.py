@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from heli.cli.options import ColorOption
+from heli.cli.printable import line
 from heli.cli.root import make_app
 from heli.cli.setting_names import SECRET, find_setting, hidden, list_settings, shown
 from heli.cli.sink import encode
@@ -158,15 +159,21 @@ def _print(loaded: Loaded, values: dict[str, Any], with_origin: bool) -> None:
     lines = [
         _Line(name, shown(name, value), loaded.origins.get(name, "default")) for name, value in values.items()
     ]
+    if not sys.stdout.isatty():
+        rows = [[row.name, row.value, *([row.origin] if with_origin else [])] for row in lines]
+        sys.stdout.writelines("\t".join(line(cell) for cell in row) + "\n" for row in rows)
+        return
     columns = [
         Column[_Line]("setting", lambda row: Cell(row.name)),
-        Column[_Line]("value", lambda row: Cell(row.value, "dim" if row.origin == "default" else "strong")),
+        Column[_Line](
+            "value",
+            lambda row: Cell(line(row.value), "dim" if row.origin == "default" else "strong"),
+            least=16,
+        ),
     ]
     if with_origin:
-        columns.append(Column("origin", lambda row: Cell(row.origin), is_elastic=True))
+        columns.append(Column("origin", lambda row: Cell(line(row.origin)), is_elastic=True))
     table = Table(columns, wants_color(sys.stdout))
     table.learn(lines)
-    room = width() if sys.stdout.isatty() else 10_000
-    if sys.stdout.isatty():
-        sys.stdout.write(table.head(room) + "\n")
-    sys.stdout.writelines(table.line(row, room) + "\n" for row in lines)
+    sys.stdout.write(table.head(width()) + "\n")
+    sys.stdout.writelines(table.line(row, width()) + "\n" for row in lines)

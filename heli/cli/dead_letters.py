@@ -117,6 +117,9 @@ def list_all(
       heli dead-letters list
       heli dead-letters list --json id,reason
       heli dead-letters list -q | xargs -n1 heli dead-letters show
+
+    In a pipe and in CSV the fields stand in this order: id, buried_at, worker, origin, path, bytes,
+    reason, file.
     """
     from heli.proxy.spool.dead_letters import list_dead_letters
 

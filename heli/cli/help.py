@@ -71,12 +71,16 @@ def filters() -> str:
     """The filter language, from the table that its parser uses."""
     from heli.schema.filter import FIELDS
 
-    rows = [f"  {field.name:<14} {field.description}\n  {'':<14} {field.example}\n" for field in FIELDS]
+    rows = [
+        f"  {field.name:<14} {field.description}\n  {'':<14} {field.example}\n"
+        for field in FIELDS
+        if field.is_set
+    ]
     return f"{GRAMMAR}\nFields, each with an example:\n\n{''.join(rows)}"
 
 
 GRAMMAR = """\
-One filter language, the same in every command and in the REST API.
+One filter language, the same in `heli logs`, `heli costs`, `heli reprice` and the REST API.
 
   heli logs 'model:gpt-4o* status>=400'         terms side by side must all hold
   heli logs 'user:alice OR user:bob'            one of them

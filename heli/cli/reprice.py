@@ -64,6 +64,10 @@ def reprice(
 
     It shows what changes, by model, and asks before it writes. Stopped halfway, it leaves right costs, old or
     new, and running it again goes on.
+
+    In a pipe and in CSV the fields stand in this order: model, requests, changed_requests,
+    old_cost_usd, new_cost_usd, old_unknown_cost_requests, new_unknown_cost_requests,
+    old_estimated_cost_requests, new_estimated_cost_requests.
     """
     form = choose_format(output, allowed=FORMS)
     question = {
@@ -205,7 +209,7 @@ def tell(report: RepriceReport, form: Format, to_stderr: bool = False) -> None:
     elif form is Format.TABLE:
         _print(report, sys.stderr if to_stderr else sys.stdout)
     else:
-        Sink(_shape(), form).write_all(report.rows)
+        Sink(SHAPE, form).write_all(report.rows)
 
 
 def _print(report: RepriceReport, out: Any) -> None:
@@ -220,8 +224,8 @@ def _print(report: RepriceReport, out: Any) -> None:
     out.write("\n" + shown.line(total, columns) + "\n")
 
 
-def _shape() -> Shape[RepricedModel]:
-    fields = RepricedModel.__struct_fields__
-    return Shape(
-        columns=_COLUMNS, tree=msgspec.structs.asdict, flat=sorted(fields, key=lambda name: name != "model")
-    )
+SHAPE = Shape[RepricedModel](
+    columns=_COLUMNS,
+    tree=msgspec.structs.asdict,
+    flat=sorted(RepricedModel.__struct_fields__, key=lambda name: name != "model"),
+)

@@ -104,7 +104,7 @@ def test_programs_get_all_digits(heli, backend):
 
     first, _ = heli("reprice", "--dry-run").out.splitlines()
 
-    assert first.split("\t") == ["gpt-4o-mini", "1200", "1200", "4.2112", "2.1056", "0", "0"]
+    assert first.split("\t") == ["gpt-4o-mini", "1200", "1200", "4.2112", "2.1056", "0", "0", "0", "0"]
 
 
 def test_where_nobody_can_answer_nothing_is_asked_and_nothing_written(heli, backend):
