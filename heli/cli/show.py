@@ -9,11 +9,11 @@ import typer
 from heli.cli.backend_client import open_client
 from heli.cli.options import ColorOption, FieldsOption
 from heli.cli.pager import page
-from heli.cli.printable import escaped
+from heli.cli.printable import beside, escaped, wrapped
 from heli.cli.request_facts import facts, headline
 from heli.cli.request_rows import request_tree, short_id
 from heli.cli.sink import encode, pick, split_fields
-from heli.cli.terminal import paint, wants_color, width
+from heli.cli.terminal import paint, text_width, wants_color
 from heli.schema.errors import NotFoundError, UsageError
 from heli.schema.request import Request
 from heli.schema.settings import load_settings
@@ -96,8 +96,11 @@ def _text(client: "Client", ref: str, is_full: bool) -> str:
     is_colored = wants_color(sys.stdout)
     rows = [(title, text) for title, text in facts(request)]
     rows.append(("next", _next(request)))
-    below = "".join(f"{paint(title.ljust(9), 'dim', is_colored)}{text}\n" for title, text in rows)
-    head = paint(headline(request), "strong", is_colored)
+    columns = text_width(sys.stdout)
+    below = "".join(
+        paint(title.ljust(9), "dim", is_colored) + beside(" " * 9, text, columns)[9:] for title, text in rows
+    )
+    head = "\n".join(paint(text, "strong", is_colored) for text in wrapped(headline(request), columns))
     return f"{head}\n\n{_conversation(client, request, is_colored, is_full)}\n{below}"
 
 
@@ -107,8 +110,10 @@ def _conversation(client: "Client", request: Request, is_colored: bool, is_full:
     try:
         conversation = client.conversation(str(request.id))
     except NotFoundError as error:
-        return paint(f"The conversation was not kept: {error.message}", "dim", is_colored) + "\n"
-    columns = width() if sys.stdout.isatty() else 100
+        told = wrapped(f"The conversation was not kept: {error.message}", text_width(sys.stdout))
+        return "".join(paint(text, "dim", is_colored) + "\n" for text in told)
+    # What is coloured in a pipe is meant for a pager.
+    columns = 100 if is_colored and not sys.stdout.isatty() else text_width(sys.stdout)
     text = ConversationText(conversation, columns, is_colored, is_full).write()
     return (
         text

@@ -58,6 +58,15 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
+UNBOUNDED = 10_000
+"""Columns where nothing is wrapped or clipped: in a pipe."""
+
+
+def text_width(stream: TextIO) -> int:
+    """Columns for text that goes there."""
+    return width() if stream.isatty() else UNBOUNDED
+
+
 def real_size(stream: TextIO) -> tuple[int, int]:
     """Columns and lines that the terminal has now, whatever `COLUMNS` says: for drawing over lines."""
     try:
