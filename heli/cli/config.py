@@ -36,10 +36,10 @@ def config(
 
     \b
     Examples:
-      heli config                              all settings
-      heli config --origin                     and the file or variable that said so
+      heli config                          all settings
+      heli config --origin                 and the file or variable that said so
       heli config get ports.openai
-      heli config set ports.openai 18787       written to config.toml
+      heli config set ports.openai 18787   written to config.toml
 
     Later ones win: defaults, config.toml (see `heli paths`), ./heli.toml, HELI_* variables, flags. The
     variable of ports.openai is HELI_PORTS__OPENAI.

@@ -30,7 +30,7 @@ HELP = """Calls that the backend would not store, however often they were sent, 
 Examples:
   heli dead-letters list
   heli dead-letters show 3f2a
-  heli dead-letters replay                 send all again, after an upgrade for example
+  heli dead-letters replay              send all again, as after an upgrade
   heli dead-letters delete 3f2a --yes
 
 They lie on the machine of the gateway that carried them, and stay until they are stored or deleted.

@@ -57,10 +57,10 @@ def reprice(
 
     \b
     Examples:
-      heli reprice --dry-run                        what today's price files would change
-      heli reprice cost:unknown                     after a price was added to prices.toml
+      heli reprice --dry-run                what today's price files would change
+      heli reprice cost:unknown             after a price was added to prices.toml
       heli reprice 'provider:OPENAI' --since 2026-11-01 --table contract.toml
-      heli reprice --date 2026-01-01 --dry-run      what it had cost in January
+      heli reprice --date 2026-01-01 --dry-run    what it had cost in January
 
     It shows what changes, by model, and asks before it writes. Stopped halfway, it leaves right costs, old or
     new, and running it again goes on.

@@ -1,5 +1,6 @@
 """`heli show`: one call in full."""
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ from heli.schema.settings import load_settings
 
 if TYPE_CHECKING:
     from heli.client import Client
+_REFERENCE = re.compile(r"@?[\w-]+", re.ASCII)
+"""What may stand in a path; the backend tells what is wrong with the rest."""
 
 
 def show(
@@ -45,9 +48,9 @@ def show(
 
     \b
     Examples:
-      heli show @last                     the newest call
-      heli show 7f3a9c --full             with what tools were given and have answered
-      heli show @-2 --curl | sh           make the call before the last one again
+      heli show @last                 the newest call
+      heli show 7f3a9c --full         with what tools were given and have answered
+      heli show @-2 --curl | sh       make the call before the last one again
       heli show 7f3a9c --json cost_usd,usage.total_tokens
       heli show 7f3a9c -o json | jq .conversation.messages[-1]
 
@@ -58,6 +61,8 @@ def show(
         raise UsageError(f"-o {output!r} is not a format of `heli show`", "choose text or json")
     if sum([raw, headers, curl, bool(fields) or output == "json"]) > 1:
         raise UsageError("--raw, --headers, --curl and JSON contradict each other", "choose one of them")
+    if not _REFERENCE.fullmatch(ref):
+        raise UsageError(f"{ref!r} is no reference to a call", "give an id or how it begins, @last or @-2")
     with open_client(load_settings()) as client:
         if raw or headers or curl:
             text = _wire(client, ref, "raw" if raw else "heads" if headers else "curl")

@@ -37,10 +37,10 @@ def up(
 
     \b
     Examples:
-      heli up                                    in the foreground; Ctrl-C stops it
-      heli up -d                                 in the background
-      HELI_HOME=/tmp/try heli up                 with all its files elsewhere
-      HELI_PORTS__OPENAI=18787 heli up           on another port
+      heli up                                in the foreground; Ctrl-C stops it
+      heli up -d                             in the background
+      HELI_HOME=/tmp/try heli up             with all its files elsewhere
+      HELI_PORTS__OPENAI=18787 heli up       on another port
 
     A process that dies is started again. Ctrl-C lets calls in flight finish; a second one ends them.
     Exit code 5 when a port is taken; nothing is left running then.

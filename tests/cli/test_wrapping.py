@@ -2,14 +2,17 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from heli.cli.commands import COMMANDS
 from heli.cli.doctor.command import Report, lines_of
 from heli.cli.doctor.finding import finding
 from heli.cli.doctor.runtimes import Tried
 from heli.cli.printable import beside, cells, wrapped
+from tests.cli.conftest import Ran
 from tests.cli.fake_backend import FakeBackend, a_request
 from tests.cli.real_terminal import Terminal
 
@@ -42,6 +45,14 @@ def test_doctor_wraps_what_it_says() -> None:
     assert all(cells(line) <= 60 for line in lines)
     assert {word for line in lines for word in line.split()} >= set(words.split())
     assert sum(words in line for line in "".join(lines_of(report, is_colored=False)).splitlines()) == 4
+
+
+@pytest.mark.parametrize("words", [["--help"], ["help", "filters"], *([name, "--help"] for name in COMMANDS)])
+def test_help_fits_eighty_columns(
+    heli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in heli(*words).out.splitlines() if cells(line) > 80] == []
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
