@@ -11,6 +11,10 @@ import msgspec
 import pytest
 
 from heli.backend.app import make_app, make_parts
+from heli.cli.costs import FIGURES
+from heli.cli.dead_letters import SHAPE as DEAD_LETTERS
+from heli.cli.reprice import SHAPE as REPRICED
+from heli.cli.request_rows import FLAT
 from heli.schema.errors import ExitCode
 from heli.schema.filter import FIELDS, Field
 from heli.schema.settings import RESERVED_VARIABLES, Settings, load_settings
@@ -78,6 +82,20 @@ def test_the_commands_page_says_what_the_commands_say() -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert page("commands.md") == done.stdout, "`make docs` writes docs/commands.md anew"
+
+
+@pytest.mark.parametrize(
+    ("command", "fields"),
+    [
+        ("logs", FLAT),
+        ("costs", FIGURES),
+        ("reprice", REPRICED.flat),
+        ("dead-letters list", DEAD_LETTERS.flat),
+    ],
+)
+def test_the_order_of_the_fields_in_a_pipe_is_documented(command: str, fields: tuple[str, ...]) -> None:
+    told = page("commands.md").partition(f"### heli {command}\n")[2].partition("###")[0]
+    assert f"{', '.join(fields)}." in " ".join(told.split())
 
 
 @pytest.mark.parametrize("name", sorted(file.name for file in ROOT.glob("tests/rel/test_*.py")))

@@ -32,7 +32,7 @@ from heli.schema.errors import NotFoundError
 from heli.schema.exchange import Exchange
 from heli.schema.repricing import RepricedModel, RepricedSum, RepriceProgress, RepriceReport
 from heli.schema.request import Request
-from heli.schema.usage import Cost
+from heli.schema.usage import Cost, CostState
 
 PAGE = 200
 STEP_S = 0.5
@@ -195,6 +195,7 @@ class _Sum:
         self._requests = self._changed = 0
         self._costs: list[Decimal | None] = [None, None]
         self._unknown = [0, 0]
+        self._estimated = [0, 0]
 
     def add(self, old: Request, new: Request) -> None:
         self._requests += 1
@@ -202,6 +203,7 @@ class _Sum:
         for place, request in enumerate((old, new)):
             self._costs[place] = add_exactly((self._costs[place], request.cost_usd))
             self._unknown[place] += request.cost_usd is None
+            self._estimated[place] += request.cost_state is CostState.ESTIMATED
 
     def told(self, model: str) -> RepricedModel:
         return RepricedModel(
@@ -212,6 +214,8 @@ class _Sum:
             new_cost_usd=plain(self._costs[1]),
             old_unknown_cost_requests=self._unknown[0],
             new_unknown_cost_requests=self._unknown[1],
+            old_estimated_cost_requests=self._estimated[0],
+            new_estimated_cost_requests=self._estimated[1],
         )
 
 
@@ -223,4 +227,6 @@ def _total(rows: list[RepricedModel]) -> RepricedSum:
         new_cost_usd=plain(add_exactly(row.new_cost_usd for row in rows)),
         old_unknown_cost_requests=sum(row.old_unknown_cost_requests for row in rows),
         new_unknown_cost_requests=sum(row.new_unknown_cost_requests for row in rows),
+        old_estimated_cost_requests=sum(row.old_estimated_cost_requests for row in rows),
+        new_estimated_cost_requests=sum(row.new_estimated_cost_requests for row in rows),
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heli.cli.printable import beside
 from heli.cli.root import make_app
 from heli.cli.sink import encode
-from heli.cli.terminal import say
+from heli.cli.terminal import say, text_width
 from heli.schema.errors import ExitCode, HeliError, UsageError
 from heli.schema.paths import Paths
 
@@ -30,6 +31,7 @@ It is made on this machine, when it is first needed, and may only sign for the h
 """
 app = make_app(help=HELP)
 
+MARGIN = 16
 AGAIN = "programs that are started from now on trust it; one that runs since before must be started again"
 
 
@@ -51,17 +53,28 @@ def show(
     if as_json:
         sys.stdout.write(encode(_told(paths, current, old)).decode() + "\n")
         return
+    columns = text_width(sys.stdout)
     rows = [
         ("file", str(paths.authority / authority.CERTIFICATE)),
-        ("sha256", current.fingerprint),
+        ("sha256", _in_halves(current.fingerprint, columns)),
         ("made", _day(current.made_at)),
         ("ends", f"{_day(current.ends_at)}; replaced by itself some weeks before"),
         ("may sign for", f"{len(current.permitted)} names; `heli ca show --json` lists them"),
         ("you allowed", ", ".join(authority.allowed_hosts(paths)) or "none"),
     ]
     if old is not None:
-        rows.append(("the one before", f"is trusted too, for some days: {old.fingerprint}"))
-    sys.stdout.writelines(f"{name:<16}{value}\n" for name, value in rows)
+        rows.append(
+            ("the one before", f"is trusted too, for some days: {_in_halves(old.fingerprint, columns)}")
+        )
+    sys.stdout.writelines(beside(f"{name:<{MARGIN}}", value, columns) for name, value in rows)
+
+
+def _in_halves(fingerprint: str, columns: int) -> str:
+    """With a blank where it may be broken, on a terminal that has no room for the whole."""
+    half = (len(fingerprint) + 1) // 2
+    return (
+        fingerprint if columns > MARGIN + len(fingerprint) else f"{fingerprint[:half]} {fingerprint[half:]}"
+    )
 
 
 def _day(moment: datetime.datetime) -> str:

@@ -19,8 +19,8 @@ def completion(
 
     \b
     Examples:
-      eval "$(heli completion bash)"                      in ~/.bashrc
-      heli completion zsh > ~/.zfunc/_heli                with fpath+=~/.zfunc before compinit
+      eval "$(heli completion bash)"          in ~/.bashrc
+      heli completion zsh > ~/.zfunc/_heli    with fpath+=~/.zfunc before compinit
       heli completion fish > ~/.config/fish/completions/heli.fish
     """
     from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]

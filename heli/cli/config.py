@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from heli.cli.options import ColorOption
+from heli.cli.printable import line
 from heli.cli.root import make_app
 from heli.cli.setting_names import SECRET, find_setting, hidden, list_settings, shown
 from heli.cli.sink import encode
@@ -17,7 +18,9 @@ from heli.cli.terminal import say, wants_color, width
 from heli.cli.toml_edit import set_value
 from heli.schema.errors import ExitCode, UsageError
 from heli.schema.paths import Paths, make_private
-from heli.schema.settings import Loaded, load_settings
+from heli.schema.settings import Loaded, Settings, load_settings
+
+NOWHERE = Path("/nowhere")
 
 app = make_app(invoke_without_command=True)
 
@@ -33,10 +36,10 @@ def config(
 
     \b
     Examples:
-      heli config                              all settings
-      heli config --origin                     and the file or variable that said so
+      heli config                          all settings
+      heli config --origin                 and the file or variable that said so
       heli config get ports.openai
-      heli config set ports.openai 18787       written to config.toml
+      heli config set ports.openai 18787   written to config.toml
 
     Later ones win: defaults, config.toml (see `heli paths`), ./heli.toml, HELI_* variables, flags. The
     variable of ports.openai is HELI_PORTS__OPENAI.
@@ -93,21 +96,29 @@ def set_one(
     elif name in SECRET:
         raise UsageError(f"{name} is a secret; secrets are not arguments", f"heli config set {name} - < FILE")
     paths = Paths.from_environ(os.environ)
-    find_setting(load_settings().settings, name)
+    find_setting(Settings(), name)
     typed = _typed(name, value)
     _write(paths.config_file, name, typed)
-    say(f"{name} = {shown(name, typed)} in {paths.config_file}; `heli restart` makes a running heli take it")
-    _warn_if_hidden(name)
+    written = f"{name} = {shown(name, typed)} in {paths.config_file}"
+    say(_what_wins(name, written) or f"{written}; `heli restart` makes a running heli take it")
     return ExitCode.OK
 
 
 def _typed(name: str, value: str) -> Any:
     """The value in its type, checked as when it is read."""
-    is_list = isinstance(find_setting(load_settings().settings, name), list)
+    is_list = isinstance(find_setting(Settings(), name), list)
     given: Any = [word.strip() for word in value.split(",") if word.strip()] if is_list else value
+    return find_setting(_checked(name, given).settings, name)
+
+
+def _checked(name: str, given: Any) -> Loaded:
+    """The settings with it; with nothing else where config.toml cannot be read, which this may mend."""
     home = {key: word for key, word in os.environ.items() if key == "HELI_HOME"}
-    checked = load_settings(environ=home, folder=Path("/nowhere"), flags={name: given})
-    return find_setting(checked.settings, name)
+    try:
+        load_settings(environ=home, folder=NOWHERE)
+    except UsageError:
+        home = {"HELI_HOME": str(NOWHERE)}
+    return load_settings(environ=home, folder=NOWHERE, flags={name: given})
 
 
 def _write(file: Path, name: str, value: Any) -> None:
@@ -124,12 +135,18 @@ def _write(file: Path, name: str, value: Any) -> None:
     draft.replace(target)
 
 
-def _warn_if_hidden(name: str) -> None:
-    """Something later may win over what was just written."""
-    loaded = load_settings()
+def _what_wins(name: str, written: str) -> str:
+    """What to tell when what was just written does not count; else nothing."""
+    try:
+        loaded = load_settings()
+    except UsageError as error:
+        return f"{written}, but the settings are not right yet: {error.message}"
     origin = loaded.origins.get(name, "")
-    if origin and origin != str(loaded.paths.config_file):
-        say(f"but {origin} says {shown(name, find_setting(loaded.settings, name))}, and wins")
+    if not origin or origin == str(loaded.paths.config_file):
+        return ""
+    wins = f"{origin} says {shown(name, find_setting(loaded.settings, name))}, and wins"
+    way = f"unset {origin}" if origin.startswith("HELI_") else f"take it out of {origin}"
+    return f"{written}, but {wins}: {way}, or change it there"
 
 
 class _Line(msgspec.Struct):
@@ -142,15 +159,21 @@ def _print(loaded: Loaded, values: dict[str, Any], with_origin: bool) -> None:
     lines = [
         _Line(name, shown(name, value), loaded.origins.get(name, "default")) for name, value in values.items()
     ]
+    if not sys.stdout.isatty():
+        rows = [[row.name, row.value, *([row.origin] if with_origin else [])] for row in lines]
+        sys.stdout.writelines("\t".join(line(cell) for cell in row) + "\n" for row in rows)
+        return
     columns = [
         Column[_Line]("setting", lambda row: Cell(row.name)),
-        Column[_Line]("value", lambda row: Cell(row.value, "dim" if row.origin == "default" else "strong")),
+        Column[_Line](
+            "value",
+            lambda row: Cell(line(row.value), "dim" if row.origin == "default" else "strong"),
+            least=16,
+        ),
     ]
     if with_origin:
-        columns.append(Column("origin", lambda row: Cell(row.origin), is_elastic=True))
+        columns.append(Column("origin", lambda row: Cell(line(row.origin)), is_elastic=True))
     table = Table(columns, wants_color(sys.stdout))
     table.learn(lines)
-    room = width() if sys.stdout.isatty() else 10_000
-    if sys.stdout.isatty():
-        sys.stdout.write(table.head(room) + "\n")
-    sys.stdout.writelines(table.line(row, room) + "\n" for row in lines)
+    sys.stdout.write(table.head(width()) + "\n")
+    sys.stdout.writelines(table.line(row, width()) + "\n" for row in lines)

@@ -48,6 +48,10 @@ def costs(
 
     Calls whose price or usage is not known are counted in the column `unpriced`; they are in no sum.
     Days and hours are those of this machine's time zone.
+
+    In a pipe and in CSV the fields stand in this order: those of --by, requests, cost_usd,
+    unknown_cost_requests, estimated_cost_requests, input_tokens, cache_read_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens.
     """
     form = choose_format(output, allowed=FORMS)
     begin, end = read_time(since, "--since"), read_time(until, "--until")
@@ -103,8 +107,7 @@ def _figure(title: str, field: str, rank: int) -> Column[CostRow]:
 
 
 def _cost(row: CostRow) -> Cell:
-    text = figures.money(row.spend.cost_usd)
-    return Cell(f"~{text}" if row.spend.estimated_cost_requests else text, "strong")
+    return Cell(figures.about(row.spend.cost_usd, row.spend.estimated_cost_requests > 0), "strong")
 
 
 def _print(report: CostReport) -> None:

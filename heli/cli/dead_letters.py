@@ -30,7 +30,7 @@ HELP = """Calls that the backend would not store, however often they were sent, 
 Examples:
   heli dead-letters list
   heli dead-letters show 3f2a
-  heli dead-letters replay                 send all again, after an upgrade for example
+  heli dead-letters replay              send all again, as after an upgrade
   heli dead-letters delete 3f2a --yes
 
 They lie on the machine of the gateway that carried them, and stay until they are stored or deleted.
@@ -117,6 +117,9 @@ def list_all(
       heli dead-letters list
       heli dead-letters list --json id,reason
       heli dead-letters list -q | xargs -n1 heli dead-letters show
+
+    In a pipe and in CSV the fields stand in this order: id, buried_at, worker, origin, path, bytes,
+    reason, file.
     """
     from heli.proxy.spool.dead_letters import list_dead_letters
 

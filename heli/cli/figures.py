@@ -30,6 +30,11 @@ def money(value: Decimal | None) -> str:
     return "$" + _digits(value, at_least=2)
 
 
+def about(value: Decimal | None, is_estimate: bool) -> str:
+    """Dollars, with `~` before them where they are an estimate."""
+    return f"~{money(value)}" if is_estimate and value is not None else money(value)
+
+
 def exact_money(value: Decimal | None) -> str:
     """Dollars with every digit: `$.030133`."""
     if value is None:

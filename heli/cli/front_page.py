@@ -19,24 +19,25 @@ heli shows every call that your programs make to a language model.
 """
 
 INTRODUCTION = """\
-heli shows every call that your programs make to a language model: what was asked, what
-came back, how long it took, what it cost, and which session it belonged to.
+heli shows every call that your programs make to a language model: what was
+asked, what came back, how long it took, what it cost, and which session it
+belonged to.
 
 Examples:
-  heli up                                              start everything on this machine
-  heli run -- claude                                   see every call of a program
-  OPENAI_BASE_URL=http://localhost:8787/v1 python app.py    or lead its calls through heli
-  heli logs --tail                                     watch them
-  heli logs 'status>=400' --since today                what went wrong today
-  heli show @last                                      the newest call in full
-  heli costs --by model,day --since 7d                 what it came to
+  heli up                                    start everything on this machine
+  heli run -- claude                         see every call of a program
+  OPENAI_BASE_URL=http://localhost:8787/v1 python app.py  or swap a base URL
+  heli logs --tail                           watch them
+  heli logs 'status>=400' --since today      what went wrong today
+  heli show @last                            the newest call in full
+  heli costs --by model,day --since 7d       what it came to
 
 Usage: heli [OPTIONS] COMMAND [ARGS]...
 """
 
 OPTIONS = """\
 Options:
-  --color auto|always|never  Colours; auto also heeds NO_COLOR, FORCE_COLOR and CLICOLOR.
+  --color auto|always|never  auto heeds NO_COLOR, FORCE_COLOR and CLICOLOR.
   -v, --verbose              Tell more on standard error; -vv adds tracebacks.
   --version                  Print the version.
   -h, --help                 Print this page.

@@ -7,9 +7,11 @@ import typer
 
 from heli.cli.commands import COMMANDS, suggest
 from heli.cli.front_page import full_page
+from heli.cli.printable import beside
 from heli.cli.sink import encode
 from heli.schema.errors import ExitCode, UsageError
 
+HELP_WIDTH = 80
 TOPICS = ("exit-codes", "filters")
 MEANINGS = {
     ExitCode.OK: "success; also when a reader such as `head` has left",
@@ -71,12 +73,16 @@ def filters() -> str:
     """The filter language, from the table that its parser uses."""
     from heli.schema.filter import FIELDS
 
-    rows = [f"  {field.name:<14} {field.description}\n  {'':<14} {field.example}\n" for field in FIELDS]
+    rows = [
+        beside(f"  {field.name:<14} ", field.description, HELP_WIDTH) + f"  {'':<14} {field.example}\n"
+        for field in FIELDS
+        if field.is_set
+    ]
     return f"{GRAMMAR}\nFields, each with an example:\n\n{''.join(rows)}"
 
 
 GRAMMAR = """\
-One filter language, the same in every command and in the REST API.
+One filter language: in `heli logs`, `heli costs`, `heli reprice`, the REST API.
 
   heli logs 'model:gpt-4o* status>=400'         terms side by side must all hold
   heli logs 'user:alice OR user:bob'            one of them
@@ -86,8 +92,8 @@ One filter language, the same in every command and in the REST API.
   heli logs 'cost:unknown'                      what has no known value
   heli logs 'prop.env:prod'                     a property that the caller set
 
-  field:value   equal; * stands for any text      field>1k  field<=2.5s   compares
-  -term, not term   the opposite                  ( )   groups
+  field:value   equal; * stands for any text    field>1k  field<=2.5s   compares
+  -term, not term   the opposite                ( )   groups
 
 Quote the whole filter, so that the shell leaves >, *, ( and " alone.
 """

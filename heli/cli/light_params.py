@@ -1,11 +1,15 @@
 """Typer 0.29 loads pydantic to check even a plain string, which takes longer than all the rest of a start.
 
-Values that need no conversion are passed on as they are; anything else is left to Typer. The seam is a
-private attribute of Typer's: where it is missing, nothing changes but the speed.
+Values that need no conversion are passed on as they are, numbers and words of a list are read here; anything
+else is left to Typer. The seam is a private attribute of Typer's: where it is missing, nothing changes but
+the speed and the words of complaints.
 """
 
+import enum
 from types import SimpleNamespace
 from typing import Any
+
+from heli.cli import wrong_words
 
 SEAM = "_runtime_param"
 
@@ -24,6 +28,11 @@ class LightParam:
             return value
         if is_many and self._annotation == list[str] and not isinstance(value, str):
             return list(value)
+        if not is_many and isinstance(value, str):
+            if self._annotation is int:
+                return wrong_words.read_number(value, param)
+            if isinstance(self._annotation, type) and issubclass(self._annotation, enum.StrEnum):
+                return wrong_words.read_choice(value, param, self._annotation)
         setattr(param, SEAM, None)
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 

@@ -67,6 +67,11 @@ def logs(
 
     A call in flight stands at the bottom with its clock running. In a pipe each call is a line of
     tab-separated fields, or a JSON object with -o jsonl. `?` means unknown, never zero.
+
+    In a pipe and in CSV the fields stand in this order: created_at, id, status, outcome,
+    provider, operation, model, usage.total_input_tokens, usage.cache_read_tokens,
+    usage.total_output_tokens, cost_usd, cost_state, time_to_first_token_ms, duration_ms,
+    session_id, session_path, agent_name, user_id, error_class, summary.
     """
     loaded = load_settings()
     format = choose_format(output, fields, quiet)

@@ -74,10 +74,19 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
         import traceback
 
         traceback.print_exc()
-    sys.stderr.write(block(f"heli: {message}\n"))
-    if hint:
-        sys.stderr.write(block(f"      {hint}\n"))
+    lines = [("heli: ", message), ("      ", hint)] if hint else [("heli: ", message)]
+    for lead, text in lines:
+        sys.stderr.write(_line(lead, block(text)))
     return code
+
+
+def _line(lead: str, text: str) -> str:
+    """Wrapped between words on a terminal; a text of several lines has a form of its own."""
+    from heli.cli.printable import beside
+    from heli.cli.terminal import width
+
+    is_free = sys.stderr.isatty() and "\n" not in text
+    return beside(lead, text, width()) if is_free else f"{lead}{text}\n"
 
 
 def _tell_disk(error: OSError, arguments: Sequence[str]) -> ExitCode:

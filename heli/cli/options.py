@@ -23,8 +23,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="FORMAT",
-        help="table, json, jsonl, csv or id; the default is a table on a terminal and "
-        "tab-separated lines in a pipe.",
+        help="table, plain, json, jsonl, csv or, where rows have one, id; the default is a table on a "
+        "terminal and plain, tab-separated lines in a pipe.",
     ),
 ]
 FieldsOption = Annotated[

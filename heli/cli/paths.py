@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from heli.cli.printable import line
 from heli.cli.sink import encode
 from heli.schema.paths import Paths
 
@@ -26,9 +27,10 @@ def paths(
     if as_json:
         sys.stdout.write(encode({name: str(path) for name, path in found.items()}).decode() + "\n")
         return
-    width = max(len(name) for name in found)
+    width = max(len(name) for name in found) + 2
     for name, path in found.items():
-        sys.stdout.write(f"{name.ljust(width)}  {path}\n")
+        lead = name.ljust(width) if sys.stdout.isatty() else f"{name}\t"
+        sys.stdout.write(f"{lead}{line(str(path))}\n")
 
 
 def list_paths(paths: Paths) -> dict[str, Path]:

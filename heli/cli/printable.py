@@ -23,6 +23,8 @@ def _picture(code: int) -> str:
     return "␡" if code == 0x7F else f"<U+{code:04X}>"
 
 
+LEAST_BESIDE = 20
+"""Columns that a text gets beside its lead, however narrow the terminal is."""
 _BLOCK = {code: _picture(code) for code in _STEERING if code not in _KEPT and code != 0x0A}
 _BLOCK[0x09] = "    "
 _LINE = _BLOCK | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
@@ -84,3 +86,24 @@ def pad(text: str, columns: int, is_right: bool = False) -> str:
     text = clip(text, columns)
     blanks = " " * (columns - cells(text))
     return blanks + text if is_right else text + blanks
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Lines broken between words. A word that is longer than a line stays whole, so that it can be copied."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cells(longer) > columns:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [one.rstrip() for one in lines]
+
+
+def beside(lead: str, text: str, columns: int) -> str:
+    """`lead` with the text wrapped beside it, each further line as far in; ends with a line end."""
+    indent = cells(lead)
+    first, *rest = wrapped(text, max(LEAST_BESIDE, columns - indent))
+    return "".join(
+        f"{one}\n" for one in [f"{lead}{first}".rstrip(), *(f"{' ' * indent}{more}" for more in rest)]
+    )

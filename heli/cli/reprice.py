@@ -57,13 +57,17 @@ def reprice(
 
     \b
     Examples:
-      heli reprice --dry-run                        what today's price files would change
-      heli reprice cost:unknown                     after a price was added to prices.toml
+      heli reprice --dry-run                what today's price files would change
+      heli reprice cost:unknown             after a price was added to prices.toml
       heli reprice 'provider:OPENAI' --since 2026-11-01 --table contract.toml
-      heli reprice --date 2026-01-01 --dry-run      what it had cost in January
+      heli reprice --date 2026-01-01 --dry-run    what it had cost in January
 
     It shows what changes, by model, and asks before it writes. Stopped halfway, it leaves right costs, old or
     new, and running it again goes on.
+
+    In a pipe and in CSV the fields stand in this order: model, requests, changed_requests,
+    old_cost_usd, new_cost_usd, old_unknown_cost_requests, new_unknown_cost_requests,
+    old_estimated_cost_requests, new_estimated_cost_requests.
     """
     form = choose_format(output, allowed=FORMS)
     question = {
@@ -168,7 +172,17 @@ def _difference(row: RepricedModel) -> Cell:
     change = (row.new_cost_usd or Decimal(0)) - (row.old_cost_usd or Decimal(0))
     if not change:
         return Cell("-", "dim")
-    return Cell(f"{'+' if change > 0 else '-'}{figures.money(abs(change))}", "warn" if change > 0 else "good")
+    is_estimate = row.old_estimated_cost_requests + row.new_estimated_cost_requests > 0
+    text = f"{'+' if change > 0 else '-'}{figures.about(abs(change), is_estimate)}"
+    return Cell(text, "warn" if change > 0 else "good")
+
+
+def _old(row: RepricedModel) -> Cell:
+    return Cell(figures.about(row.old_cost_usd, row.old_estimated_cost_requests > 0))
+
+
+def _new(row: RepricedModel) -> Cell:
+    return Cell(figures.about(row.new_cost_usd, row.new_estimated_cost_requests > 0), "strong")
 
 
 def _unpriced(row: RepricedModel) -> str:
@@ -180,8 +194,8 @@ _COLUMNS: list[Column[RepricedModel]] = [
     Column[RepricedModel]("model", lambda row: Cell(line(row.model) or "(no model)"), width=10),
     Column("calls", lambda row: Cell(figures.count(row.requests)), is_right=True, rank=3),
     Column("changed", lambda row: Cell(figures.count(row.changed_requests)), is_right=True, rank=2),
-    Column("old cost", lambda row: Cell(figures.money(row.old_cost_usd)), is_right=True, width=8),
-    Column("new cost", lambda row: Cell(figures.money(row.new_cost_usd), "strong"), is_right=True, width=8),
+    Column("old cost", _old, is_right=True, width=8),
+    Column("new cost", _new, is_right=True, width=8),
     Column("change", _difference, is_right=True, rank=1),
     Column("unpriced", lambda row: Cell(_unpriced(row)), is_right=True, rank=4),
 ]
@@ -195,7 +209,7 @@ def tell(report: RepriceReport, form: Format, to_stderr: bool = False) -> None:
     elif form is Format.TABLE:
         _print(report, sys.stderr if to_stderr else sys.stdout)
     else:
-        Sink(_shape(), form).write_all(report.rows)
+        Sink(SHAPE, form).write_all(report.rows)
 
 
 def _print(report: RepriceReport, out: Any) -> None:
@@ -210,8 +224,8 @@ def _print(report: RepriceReport, out: Any) -> None:
     out.write("\n" + shown.line(total, columns) + "\n")
 
 
-def _shape() -> Shape[RepricedModel]:
-    fields = RepricedModel.__struct_fields__
-    return Shape(
-        columns=_COLUMNS, tree=msgspec.structs.asdict, flat=sorted(fields, key=lambda name: name != "model")
-    )
+SHAPE = Shape[RepricedModel](
+    columns=_COLUMNS,
+    tree=msgspec.structs.asdict,
+    flat=sorted(RepricedModel.__struct_fields__, key=lambda name: name != "model"),
+)

@@ -93,9 +93,8 @@ def _output(row: Row) -> Cell:
 def _cost(row: Row) -> Cell:
     if row.request is None:
         return Cell(RUNNING, "dim")
-    text = figures.money(row.request.cost_usd)
-    is_estimated = row.request.cost_state == "estimated"
-    return Cell(f"~{text}" if is_estimated else text, "dim" if row.request.cost_usd is None else "")
+    text = figures.about(row.request.cost_usd, row.request.cost_state == "estimated")
+    return Cell(text, "dim" if row.request.cost_usd is None else "")
 
 
 def _first_token(row: Row) -> Cell:
@@ -114,7 +113,7 @@ def _took(row: Row) -> Cell:
 def _session(row: Row) -> Cell:
     record = row.request or row._call
     name = row.request.session_name if row.request else ""
-    return Cell(line(session_title(name, record.session_id, record.session_path))[:SESSION_WIDTH], "dim")
+    return Cell(line(session_title(name, record.session_id, record.session_path)), "dim")
 
 
 def session_title(name: str, session_id: str, path: str) -> str:
@@ -156,17 +155,17 @@ def summary(request: Request) -> str:
 
 
 COLUMNS = (
-    Column("time", _time),
-    Column("id", _id, rank=4),
+    Column("time", _time, rank=1),
+    Column("id", _id),
     Column("st", _status, width=3),
-    Column("model", _model, width=22, most=32),
+    Column("model", _model, width=22, least=12, most=32),
     Column("in", _input, is_right=True, width=7, rank=3),
     Column("cached", _cached, is_right=True, width=7, rank=6),
     Column("out", _output, is_right=True, width=6, rank=2),
     Column("cost", _cost, is_right=True, width=8),
     Column("ttft", _first_token, is_right=True, width=5, rank=7),
-    Column("took", _took, is_right=True, width=5),
-    Column("session", _session, width=12, rank=5),
+    Column("took", _took, is_right=True, width=5, rank=1),
+    Column("session", _session, width=12, most=SESSION_WIDTH, rank=5),
     Column("what", _what, is_elastic=True),
 )
 

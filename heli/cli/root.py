@@ -3,7 +3,7 @@
 import importlib
 import os
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +16,7 @@ from heli.cli.light_params import lighten
 from heli.cli.main import COMPLETION
 from heli.cli.options import ColorOption
 from heli.cli.terminal import wish_verbosity
+from heli.cli.wrong_words import reworded
 from heli.schema.errors import HeliError, UsageError
 
 HELP_NAMES = ["-h", "--help"]
@@ -101,17 +102,9 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         result = command.main(args=list(arguments), prog_name="heli", standalone_mode=False)
     except typer.TyperException as error:
-        _raise_usage(error)
+        if error.exit_code != UsageError.exit_code:
+            raise HeliError(error.format_message()) from error
+        raise reworded(error, arguments) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     return result if isinstance(result, int) else 0
-
-
-def _raise_usage(error: typer.TyperException) -> NoReturn:
-    """Say Typer's complaints in heli's way."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "heli"
-    message = error.format_message().replace("Value error, ", "")
-    if error.exit_code != UsageError.exit_code:
-        raise HeliError(message) from error
-    raise UsageError(message[:1].lower() + message[1:].rstrip("."), f"see `{path} --help`") from error

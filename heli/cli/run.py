@@ -79,7 +79,7 @@ def run(
     Examples:
       heli run -- claude
       heli run -- python app.py
-      heli run --session fix-login --property ticket=4711 -- codex exec 'mend the login'
+      heli run --session fix-login --property ticket=4711 -- codex exec 'mend it'
       heli run --quiet -- curl https://api.openai.com/v1/models
 
     heli is started if it does not run. Terminal, signals and exit code are the program's own; at the

@@ -1,5 +1,6 @@
 """`heli show`: one call in full."""
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,17 +10,19 @@ import typer
 from heli.cli.backend_client import open_client
 from heli.cli.options import ColorOption, FieldsOption
 from heli.cli.pager import page
-from heli.cli.printable import escaped
+from heli.cli.printable import beside, escaped, wrapped
 from heli.cli.request_facts import facts, headline
 from heli.cli.request_rows import request_tree, short_id
 from heli.cli.sink import encode, pick, split_fields
-from heli.cli.terminal import paint, wants_color, width
+from heli.cli.terminal import paint, text_width, wants_color
 from heli.schema.errors import NotFoundError, UsageError
 from heli.schema.request import Request
 from heli.schema.settings import load_settings
 
 if TYPE_CHECKING:
     from heli.client import Client
+_REFERENCE = re.compile(r"@?[\w-]+", re.ASCII)
+"""What may stand in a path; the backend tells what is wrong with the rest."""
 
 
 def show(
@@ -45,9 +48,9 @@ def show(
 
     \b
     Examples:
-      heli show @last                     the newest call
-      heli show 7f3a9c --full             with what tools were given and have answered
-      heli show @-2 --curl | sh           make the call before the last one again
+      heli show @last                 the newest call
+      heli show 7f3a9c --full         with what tools were given and have answered
+      heli show @-2 --curl | sh       make the call before the last one again
       heli show 7f3a9c --json cost_usd,usage.total_tokens
       heli show 7f3a9c -o json | jq .conversation.messages[-1]
 
@@ -58,6 +61,8 @@ def show(
         raise UsageError(f"-o {output!r} is not a format of `heli show`", "choose text or json")
     if sum([raw, headers, curl, bool(fields) or output == "json"]) > 1:
         raise UsageError("--raw, --headers, --curl and JSON contradict each other", "choose one of them")
+    if not _REFERENCE.fullmatch(ref):
+        raise UsageError(f"{ref!r} is no reference to a call", "give an id or how it begins, @last or @-2")
     with open_client(load_settings()) as client:
         if raw or headers or curl:
             text = _wire(client, ref, "raw" if raw else "heads" if headers else "curl")
@@ -96,8 +101,11 @@ def _text(client: "Client", ref: str, is_full: bool) -> str:
     is_colored = wants_color(sys.stdout)
     rows = [(title, text) for title, text in facts(request)]
     rows.append(("next", _next(request)))
-    below = "".join(f"{paint(title.ljust(9), 'dim', is_colored)}{text}\n" for title, text in rows)
-    head = paint(headline(request), "strong", is_colored)
+    columns = text_width(sys.stdout)
+    below = "".join(
+        paint(title.ljust(9), "dim", is_colored) + beside(" " * 9, text, columns)[9:] for title, text in rows
+    )
+    head = "\n".join(paint(text, "strong", is_colored) for text in wrapped(headline(request), columns))
     return f"{head}\n\n{_conversation(client, request, is_colored, is_full)}\n{below}"
 
 
@@ -107,8 +115,10 @@ def _conversation(client: "Client", request: Request, is_colored: bool, is_full:
     try:
         conversation = client.conversation(str(request.id))
     except NotFoundError as error:
-        return paint(f"The conversation was not kept: {error.message}", "dim", is_colored) + "\n"
-    columns = width() if sys.stdout.isatty() else 100
+        told = wrapped(f"The conversation was not kept: {error.message}", text_width(sys.stdout))
+        return "".join(paint(text, "dim", is_colored) + "\n" for text in told)
+    # What is coloured in a pipe is meant for a pager.
+    columns = 100 if is_colored and not sys.stdout.isatty() else text_width(sys.stdout)
     text = ConversationText(conversation, columns, is_colored, is_full).write()
     return (
         text

@@ -34,8 +34,11 @@ def statusline(
     Examples:
       heli statusline
       heli statusline --format '{today}' --when-down '-'
-      set -g status-right '#(heli statusline)'                              in ~/.tmux.conf
-      {"statusLine": {"type": "command", "command": "heli statusline"}}     in Claude Code's settings.json
+      set -g status-right '#(heli statusline)'    in ~/.tmux.conf
+
+    \b
+    In Claude Code's settings.json:
+      {"statusLine": {"type": "command", "command": "heli statusline"}}
 
     It never waits long: what does not answer within a moment counts as down, and the exit code is 0. An
     agent that writes {"session_id": …} to standard input, as Claude Code does, is told of its own session.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from heli.cli.printable import cells, pad
+from heli.cli.printable import cells, clip, pad
 from heli.cli.terminal import paint
 
 GAP = "  "
@@ -25,7 +25,9 @@ class Column[T](NamedTuple):
     width: int = 0
     """The least width, beyond that of the title."""
     rank: int = 0
-    """Where there is no room, the highest rank goes first; 0 stays."""
+    """Where there is no room, the highest rank goes first; 1 only when nothing can be clipped, 0 never."""
+    least: int = 0
+    """The width to which it may be clipped before a column of rank 1 goes; 0 when it may not."""
     most: int = 0
     """The greatest width, beyond which a text is clipped; 0 for none."""
     is_elastic: bool = False
@@ -62,28 +64,50 @@ class Table[T]:
                 most = self._columns[place].most or cells(cell.text)
                 self._widths[place] = max(self._widths[place], min(most, cells(cell.text)))
 
+    def titles(self, width: int) -> list[str]:
+        """The columns for which there is room."""
+        return [self._columns[place].title for place in self._fitting(width)]
+
     def _line(self, shown: list[Cell], width: int) -> str:
         parts, used = [], 0
-        for place in self._fitting(width):
+        for place, fitting in self._fitting(width).items():
             column, cell = self._columns[place], shown[place]
-            column_width = self._widths[place] if not column.is_elastic else max(0, width - used)
-            text = pad(cell.text, column_width, column.is_right)
+            column_width = fitting if not column.is_elastic else max(0, width - used)
+            text = (
+                clip(cell.text, column_width)
+                if column.is_elastic
+                else pad(cell.text, column_width, column.is_right)
+            )
             used += column_width + len(GAP)
             parts.append(paint(text, cell.style, self._is_colored))
         return GAP.join(parts).rstrip()
 
-    def _fitting(self, width: int) -> list[int]:
-        """The places of the columns for which there is room."""
-        places = list(range(len(self._columns)))
-        while self._needed(places) > width:
-            droppable = [place for place in places if self._columns[place].rank]
+    def _fitting(self, width: int) -> dict[int, int]:
+        """`{place: width}` of the columns for which there is room."""
+        wanted = [
+            LEAST_ELASTIC if column.is_elastic else least
+            for column, least in zip(self._columns, self._widths, strict=True)
+        ]
+        least = [min(column.least or want, want) for column, want in zip(self._columns, wanted, strict=True)]
+        places = self._drop(list(range(len(wanted))), wanted, width, keep=1)
+        places = self._drop(places, least, width, keep=0)
+        spare, fitting = width - _sum(least, places), {}
+        for place in places:
+            given = min(wanted[place] - least[place], max(0, spare))
+            spare -= given
+            fitting[place] = least[place] + given
+        return fitting
+
+    def _drop(self, places: list[int], widths: list[int], width: int, keep: int) -> list[int]:
+        """The places without as many of those ranked above `keep` as are too much."""
+        while _sum(widths, places) > width:
+            droppable = [place for place in places if self._columns[place].rank > keep]
             if not droppable:
                 break
-            places.remove(max(droppable, key=lambda place: self._columns[place].rank))
+            worst = max(droppable, key=lambda place: self._columns[place].rank)
+            places = [place for place in places if place != worst]
         return places
 
-    def _needed(self, places: list[int]) -> int:
-        return sum(
-            (LEAST_ELASTIC if self._columns[place].is_elastic else self._widths[place]) + len(GAP)
-            for place in places
-        ) - len(GAP)
+
+def _sum(widths: list[int], places: list[int]) -> int:
+    return sum(widths[place] + len(GAP) for place in places) - len(GAP)

@@ -1,12 +1,11 @@
 """Where followed calls are shown: drawn over on a terminal, one plain line each in a pipe."""
 
 import datetime
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from heli.cli import figures
-from heli.cli.printable import cells, clip, line
+from heli.cli.printable import clip, line
 from heli.cli.request_rows import COLUMNS, SHAPE, Row
 from heli.cli.sink import Format, Sink
 from heli.cli.spool_depth import SpoolDepth
@@ -17,11 +16,13 @@ from heli.schema.live import LiveCall, LiveTotals
 from heli.schema.request import Request
 from heli.schema.settings import Loaded
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SLOW_S = 5.0
 """What waits no longer is on its way."""
 BEGIN_FRAME, END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
 """Synchronised output: a terminal that knows it shows the frame at once, others ignore it."""
+ERASE_BELOW = "\r \x1b[J\r"
+"""The blank, for tmux keeps a screen that is erased from its first cell on."""
+NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 def open_screen(format: Format, fields: Sequence[str], loaded: Loaded) -> TailScreen:
@@ -70,7 +71,11 @@ class TableLines(PlainLines):
 
 
 class DrawnScreen:
-    """Settled lines scroll away above; calls in flight and the status line are drawn over below them."""
+    """Settled lines scroll away above; calls in flight and the status line are drawn over below them.
+
+    Between two frames the cursor rests where the lower part begins. A terminal that gets another width keeps
+    it there however it wraps the lines, and does so before we hear of the width: nothing is counted here.
+    """
 
     def __init__(
         self,
@@ -83,7 +88,8 @@ class DrawnScreen:
         self._table = Table(COLUMNS, self._is_colored)
         self._settled: list[str] = []
         self._lower: list[str] = []
-        self._has_head = False
+        self._size = (0, 0)
+        self._titles: list[str] = []
 
     def settle(self, requests: Iterable[Request]) -> None:
         rows = [Row(request=request) for request in requests]
@@ -92,15 +98,20 @@ class DrawnScreen:
         self._settled += [self._table.line(row, self._width()) for row in rows]
 
     def _show_head(self) -> None:
-        if not self._has_head:
-            self._has_head = True
+        """At the start, and before a line that has other columns, for the terminal got another width."""
+        titles = self._table.titles(self._width())
+        if titles != self._titles:
+            self._titles = titles
             self._settled.append(self._table.head(self._width()))
 
     def draw(self, running: list[LiveCall], totals: LiveTotals | None, trouble: str) -> None:
-        self._show_head()
+        if not self._titles:
+            self._show_head()
         lower = self._running_lines(running)
         lower.append(self._status_line(len(running), totals, trouble))
-        if lower != self._lower or self._settled:
+        size = real_size(sys.stdout)
+        if lower != self._lower or self._settled or size != self._size:
+            self._size = size
             self._show(lower)
 
     def note(self, text: str) -> None:
@@ -111,16 +122,13 @@ class DrawnScreen:
         self._show([])
 
     def _show(self, lower: list[str]) -> None:
+        """Each line of the lower part takes one row, also where the terminal is narrower than we know."""
         settled = "".join(text + "\n" for text in self._settled)
-        sys.stdout.write(f"{BEGIN_FRAME}{self._erase()}{settled}{'\n'.join(lower)}{END_FRAME}")
+        back = f"\r\x1b[{len(lower) - 1}A" if len(lower) > 1 else "\r"
+        drawn = f"{NO_WRAP}{'\n'.join(lower)}{back}{WRAP}" if lower else ""
+        sys.stdout.write(f"{BEGIN_FRAME}{ERASE_BELOW}{settled}{drawn}{END_FRAME}")
         sys.stdout.flush()
         self._settled, self._lower = [], lower
-
-    def _erase(self) -> str:
-        """Back to where the lower part began, also when a narrower terminal has wrapped it."""
-        columns, _ = real_size(sys.stdout)
-        rows = sum(max(1, -(-cells(_bare(text)) // columns)) for text in self._lower)
-        return (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\r\x1b[J"
 
     def _running_lines(self, running: list[LiveCall]) -> list[str]:
         most = max(1, real_size(sys.stdout)[1] - 4)
@@ -152,8 +160,3 @@ class DrawnScreen:
     def _width() -> int:
         """One less than there is, so that no line ends in the margin where terminals differ."""
         return max(20, real_size(sys.stdout)[0] - 1)
-
-
-def _bare(text: str) -> str:
-    """Without colours."""
-    return _COLOUR.sub("", text)

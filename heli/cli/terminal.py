@@ -58,6 +58,15 @@ def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
+UNBOUNDED = 10_000
+"""Columns where nothing is wrapped or clipped: in a pipe."""
+
+
+def text_width(stream: TextIO) -> int:
+    """Columns for text that goes there."""
+    return width() if stream.isatty() else UNBOUNDED
+
+
 def real_size(stream: TextIO) -> tuple[int, int]:
     """Columns and lines that the terminal has now, whatever `COLUMNS` says: for drawing over lines."""
     try:
@@ -84,8 +93,18 @@ def paint(text: str, style: str, is_colored: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if is_colored and code and text else text
 
 
+def for_people(text: str, stream: TextIO) -> str:
+    """The text, on a terminal wrapped between words; further lines are as far in as the first."""
+    if not stream.isatty():
+        return text
+    from heli.cli.printable import beside
+
+    lines = [(one[: len(one) - len(one.lstrip())], one.strip()) for one in text.split("\n")]
+    return "".join(beside(lead, told, width()) for lead, told in lines).removesuffix("\n")
+
+
 def say(text: str) -> None:
     """Talk: progress, hints, warnings; never data."""
     if sys.stderr is not None:  # it is where the descriptor was closed before the start
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(for_people(text, sys.stderr) + "\n")
         sys.stderr.flush()

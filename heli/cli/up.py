@@ -37,10 +37,10 @@ def up(
 
     \b
     Examples:
-      heli up                                    in the foreground; Ctrl-C stops it
-      heli up -d                                 in the background
-      HELI_HOME=/tmp/try heli up                 with all its files elsewhere
-      HELI_PORTS__OPENAI=18787 heli up           on another port
+      heli up                                in the foreground; Ctrl-C stops it
+      heli up -d                             in the background
+      HELI_HOME=/tmp/try heli up             with all its files elsewhere
+      HELI_PORTS__OPENAI=18787 heli up       on another port
 
     A process that dies is started again. Ctrl-C lets calls in flight finish; a second one ends them.
     Exit code 5 when a port is taken; nothing is left running then.
@@ -74,7 +74,7 @@ def start_in_background(loaded: Loaded) -> int:
 def check_the_way(loaded: Loaded, services: list[Service]) -> None:
     """Nothing left behind, and all ports free."""
     clear_the_way(loaded.paths.processes, [service.name for service in services], say)
-    check_ports(services)
+    check_ports(services, loaded.origins)
 
 
 def _supervise(loaded: Loaded, report_to: int | None) -> int:

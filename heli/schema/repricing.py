@@ -15,6 +15,8 @@ class RepricedSum(msgspec.Struct, frozen=True, kw_only=True):
     new_cost_usd: Decimal | None = None
     old_unknown_cost_requests: int = 0
     new_unknown_cost_requests: int = 0
+    old_estimated_cost_requests: int = 0
+    new_estimated_cost_requests: int = 0
 
 
 class RepricedModel(RepricedSum, frozen=True, kw_only=True):

@@ -1,8 +1,10 @@
 """What can be wrong with a setting beyond its type, and how it is told."""
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,16 +17,54 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _AT = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?", re.DOTALL)
 _DATABASE_URL = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_BOUND = re.compile(r"Expected `\w+` (<=|>=|>) ([\d.]+?)(?:\.0)?")
+_KIND = re.compile(r"Expected `(\w+)`, got `\w+`")
+_BOUNDS = {"<=": "at most", ">=": "at least", ">": "more than"}
+_KINDS = {
+    "int": "which is no whole number",
+    "float": "which is no number",
+    "str": "which is no text",
+    "array": "which is no list",
+    "object": "but it is a group of settings and has no value of its own",
+}
+_CONCEALED = frozenset({"backend.ingest_token", "store.url", "database.url"})
+"""Their values may hold a secret."""
 
 
-def explain(error: msgspec.ValidationError) -> str:
-    """msgspec's complaint with the setting's dotted name before it."""
+def explain(error: msgspec.ValidationError, tree: Mapping[str, Any], origin: str, known: list[str]) -> str:
+    """msgspec's complaint about the settings of that origin, in heli's words; `known` are all their names."""
     found = _AT.fullmatch(str(error))
-    complaint, name = (found[1], found[2] or "") if found else (str(error), "")
+    complaint, name = (found[1], (found[2] or "").replace("[...]", ".<name>")) if found else (str(error), "")
     if unknown := _UNKNOWN.fullmatch(complaint):
-        return f"there is no setting {'.'.join(filter(None, (name, unknown[1])))!r}"
-    complaint = complaint[:1].lower() + complaint[1:]
-    return f"{name}: {complaint}" if name else complaint
+        wrong = ".".join(filter(None, (name, unknown[1])))
+        nearest = difflib.get_close_matches(wrong, known, n=1)
+        return f"{origin}: there is no setting {wrong!r}" + (
+            f"; did you mean {nearest[0]!r}?" if nearest else ""
+        )
+    value = None if name in _CONCEALED else _value_at(tree, name)
+    said = f"{name} is {value!r} ({origin})" if value is not None else f"{name} ({origin}) has a wrong value"
+    if bound := _BOUND.fullmatch(complaint):
+        return f"{said}, but it takes {_BOUNDS[bound[1]]} {bound[2]}"
+    kind = _KIND.fullmatch(complaint)
+    return f"{said}, {_KINDS[kind[1]]}" if kind and kind[1] in _KINDS else f"{said}: {complaint}"
+
+
+def _value_at(tree: Any, name: str) -> Any:
+    """The value that stands there, `None` when the name does not tell where."""
+    for key in name.partition("[")[0].split("."):
+        if not isinstance(tree, Mapping) or key not in tree:
+            return None
+        tree = tree[key]
+    return tree
+
+
+def how_to_set(name: str, value: Any, origin: str = "") -> str:
+    """What to type so that a setting gets another value, where its value came from that origin."""
+    if origin.startswith("HELI_"):
+        return f"set {origin}={value} (the variable wins over `heli config set`)"
+    if Path(origin).name == "heli.toml":
+        return f"write {name} = {value} into {origin} (it wins over `heli config set`)"
+    return f"heli config set {name} {value}"
 
 
 def check_host(host: str, origin: str) -> None:
@@ -46,14 +86,14 @@ def check_log_level(level: str, origin: str) -> None:
         )
 
 
-def check_ports(ports: Mapping[str, int]) -> None:
+def check_ports(ports: Mapping[str, int], origins: Mapping[str, str]) -> None:
     """Each process and listener wants its own."""
     seen: dict[int, str] = {}
     for name, port in ports.items():
         if port in seen:
             raise UsageError(
                 f"ports.{seen[port]} and ports.{name} are both {port}",
-                f"choose another: heli config set ports.{name} PORT",
+                f"choose another: {how_to_set(f'ports.{name}', 'PORT', origins.get(f'ports.{name}', ''))}",
             )
         seen[port] = name
 

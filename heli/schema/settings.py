@@ -176,7 +176,7 @@ def load_settings(
     settings = _check(merged, "the settings together")
     check_host(settings.host, origins.get("host", "default"))
     check_log_level(settings.log_level, origins.get("log_level", "default"))
-    check_ports(msgspec.structs.asdict(settings.ports))
+    check_ports(msgspec.structs.asdict(settings.ports), origins)
     check_urls({"store.url": settings.store.url, "backend.url": settings.backend.url}, origins)
     check_database_url(settings.database.url, origins.get("database.url", "default"))
     return Loaded(settings, paths, origins)
@@ -249,5 +249,16 @@ def _check(tree: Tree, origin: str) -> Settings:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"{origin}: {explain(error)}", "docs/configuration.md lists the settings and what they take"
+            explain(error, tree, origin, _names(Settings)),
+            "docs/configuration.md lists the settings and what they take",
         ) from error
+
+
+def _names(record: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    """The dotted names of all settings and of their groups."""
+    names = []
+    for field in msgspec.structs.fields(record):
+        names.append(prefix + field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            names += _names(field.type, f"{prefix}{field.name}.")
+    return names

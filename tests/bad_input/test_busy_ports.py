@@ -23,7 +23,9 @@ def test_up_names_the_port_its_setting_and_who_holds_it(
 ) -> None:
     number = foreign.getsockname()[1]
     told = idle.command("up", **{f"HELI_PORTS__{port.upper()}": str(number)})
-    told.refuses(ExitCode.CONFLICT, str(number), f"ports.{port}", "python", f"heli config set ports.{port}")
+    told.refuses(
+        ExitCode.CONFLICT, str(number), f"ports.{port}", "python", f"set HELI_PORTS__{port.upper()}="
+    )
     assert idle.status()["processes"][0]["state"] == "down"
 
 

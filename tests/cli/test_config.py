@@ -8,6 +8,7 @@ import pytest
 
 from heli.cli.toml_edit import set_value
 from heli.schema.errors import ExitCode, UsageError
+from heli.schema.setting_checks import how_to_set
 
 
 def test_all_settings_are_listed(heli):
@@ -107,10 +108,37 @@ def test_a_secret_is_not_an_argument_but_is_read_from_stdin(heli, home, monkeypa
     assert "s3cret" in (home / "config.toml").read_text()
 
 
-def test_what_wins_over_the_file_is_said(heli, monkeypatch):
+def test_what_wins_over_the_file_is_said_with_what_to_do(heli, home, monkeypatch):
     monkeypatch.setenv("HELI_PORTS__OPENAI", "3333")
 
-    assert "HELI_PORTS__OPENAI says 3333, and wins" in heli("config", "set", "ports.openai", "4444").err
+    told = heli("config", "set", "ports.openai", "4444").err
+
+    assert "HELI_PORTS__OPENAI says 3333, and wins: unset HELI_PORTS__OPENAI, or change it there" in told
+    assert "heli restart" not in told
+
+
+def test_a_file_that_cannot_be_is_mended_by_setting_it_right(heli, home):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("[ports]\nopenai = 8585\nstore = 0\n")
+
+    told = heli("config", "set", "ports.store", "8586")
+    assert told.code == ExitCode.OK
+    assert "not right yet: ports.openai and ports.backend are both 8585" in told.err
+    assert heli("config", "set", "ports.openai", "8787").code == ExitCode.OK
+    assert heli("config", "get", "ports.openai").out == "8787\n"
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        ("", "heli config set ports.openai 18787"),
+        ("/home/me/.config/heli/config.toml", "heli config set ports.openai 18787"),
+        ("HELI_PORTS__OPENAI", "set HELI_PORTS__OPENAI=18787 (the variable wins"),
+        ("/work/heli.toml", "write ports.openai = 18787 into /work/heli.toml (it wins"),
+    ],
+)
+def test_the_advice_is_to_change_a_setting_where_it_was_set(origin, told):
+    assert how_to_set("ports.openai", 18787, origin).startswith(told)
 
 
 FILE = """\

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -181,7 +182,7 @@ def test_filters_are_explained_field_by_field(heli):
 
     out = heli("help", "filters").out
 
-    for field in FIELDS:
+    for field in (field for field in FIELDS if field.is_set):
         assert field.name in out
         assert field.example in out
     for line in out.splitlines():
@@ -235,3 +236,18 @@ def test_an_unknown_shell_is_an_error(heli):
     ran = heli("completion", "bsh")
 
     assert (ran.code, "did you mean 'bash'" in ran.err) == (ExitCode.USAGE, True)
+
+
+def test_help_offers_no_filter_that_nothing_sets(heli):
+    told = heli("help", "filters").out
+
+    names = [line.split()[0] for line in told.splitlines() if line.startswith("  ") and line[2:3].strip()]
+    assert {"model", "session", "cost"} <= set(names)
+    assert not {"score", "cached"} & set(names)
+    assert not re.search(r"completion|TUI|every command", told)
+
+
+def test_paths_and_settings_are_separated_by_tabs_in_a_pipe(heli, home):
+    assert f"config\t{home / 'config.toml'}\n" in heli("paths").out
+    assert "ports.openai\t8787\n" in heli("config").out
+    assert "ports.openai\t8787\tdefault\n" in heli("config", "--origin").out

@@ -8,6 +8,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from heli.schema.errors import ExitCode
@@ -58,6 +59,17 @@ def test_a_look_shows_the_change_of_each_model(heli, backend):
     assert backend.posted == [{}]
 
 
+def test_estimates_are_marked_before_and_after(heli, backend):
+    half = msgspec.structs.replace(MINI, old_estimated_cost_requests=1)
+    both = msgspec.structs.replace(half, new_estimated_cost_requests=2)
+    backend.repriced = a_run(rows=[half, both])
+
+    _, first, second, *_ = heli("reprice", "--dry-run", "-o", "table").out.splitlines()
+
+    assert first.split()[3:6] == ["~$4.21", "$2.11", "-~$2.11"]
+    assert second.split()[3:6] == ["~$4.21", "~$2.11", "-~$2.11"]
+
+
 def test_the_question_goes_to_the_backend(heli, backend, tmp_path):
     backend.repriced = a_run()
     (tmp_path / "contract.toml").write_text("# prices\n")
@@ -92,7 +104,7 @@ def test_programs_get_all_digits(heli, backend):
 
     first, _ = heli("reprice", "--dry-run").out.splitlines()
 
-    assert first.split("\t") == ["gpt-4o-mini", "1200", "1200", "4.2112", "2.1056", "0", "0"]
+    assert first.split("\t") == ["gpt-4o-mini", "1200", "1200", "4.2112", "2.1056", "0", "0", "0", "0"]
 
 
 def test_where_nobody_can_answer_nothing_is_asked_and_nothing_written(heli, backend):

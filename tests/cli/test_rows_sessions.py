@@ -2,7 +2,9 @@
 
 import pytest
 
-from heli.cli.request_rows import session_title
+from heli.cli.request_rows import COLUMNS, Row, session_title
+from heli.cli.table import Table
+from tests.cli.fake_backend import a_request
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,9 @@ def test_a_session_is_named_shortly_and_with_its_place(
     name: str, session_id: str, path: str, shown: str
 ) -> None:
     assert session_title(name, session_id, path) == shown
+
+
+def test_a_long_session_is_cut_where_one_sees_it() -> None:
+    row = Row(request=a_request(session_id="a-session-with-a-very-long-name"))
+    table = Table(COLUMNS, is_colored=False)
+    assert "  a-session-with-a-very-l…  " in table.line(row, 200)

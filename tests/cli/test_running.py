@@ -44,7 +44,7 @@ def test_a_busy_port_is_one_sentence_and_nothing_runs(heli, home, busy, flags):
     assert ran.code == ExitCode.CONFLICT
     sentence, hint = ran.err.splitlines()
     assert sentence.startswith(f"heli: port {busy} (ports.anthropic) is taken by ")
-    assert "heli config set ports.anthropic" in hint
+    assert "set HELI_PORTS__ANTHROPIC=" in hint
     assert find_running(home / "state" / "processes", "up") is None
 
 

@@ -236,6 +236,14 @@ def test_references(heli, backend):
     assert heli("show", "000").code == ExitCode.CONFLICT
 
 
+@pytest.mark.parametrize("ref", ["", "a/b", "a?b", "../costs"])
+def test_what_can_be_no_reference_is_not_asked_for(heli, backend, ref):
+    ran = heli("show", ref)
+
+    assert (ran.code, backend.asked) == (ExitCode.USAGE, [])
+    assert f"{ref!r} is no reference to a call" in ran.err
+
+
 def test_contradictions_are_refused(heli, backend):
     assert heli("show", "--raw", "--curl").code == ExitCode.USAGE
     assert heli("show", "-o", "csv").code == ExitCode.USAGE

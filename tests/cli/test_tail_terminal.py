@@ -101,8 +101,9 @@ def test_a_narrow_terminal_keeps_what_matters_most(terminal, backend):
     shown = screen.screen()
 
     head = next(line for line in shown.splitlines() if line.startswith("time"))
-    assert {"time", "st", "model", "cost", "took", "what"} <= set(head.split())
+    assert {"time", "id", "st", "model", "cost", "took", "what"} <= set(head.split())
     assert not {"ttft", "cached", "session"} & set(head.split())
+    assert rows(shown, 1)
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
@@ -122,6 +123,25 @@ def test_resizing_leaves_no_rubbish(terminal, backend):
     shown = screen.until(lambda shown: len(rows(shown, 2)) == 1)
     assert len(rows(shown, 3)) == 1
     assert shown.count("in flight") == 1
+
+
+def test_a_resize_under_a_full_screen_leaves_no_rubbish_and_tells_the_columns_anew(terminal, backend):
+    backend.requests = [a_request(number) for number in range(1, 15)]
+    screen = terminal(columns=130)
+    tail(screen, backend)
+    for number in (20, 21, 22):
+        backend.tell(started(a_call(number, preview="words " * 40)))
+    screen.until(lambda shown: rows(shown, 22))
+
+    screen.resize(80, 16)
+    backend.tell(finished(a_request(20)))
+    shown = screen.until(lambda shown: shown.count("time") == 2 and len(rows(shown, 20)) == 1)
+
+    assert [len(rows(shown, number)) for number in (14, 20, 21, 22)] == [1, 1, 1, 1]
+    assert shown.count("in flight") == 1
+    heads = [line.split() for line in shown.splitlines() if line.startswith("time")]
+    assert "cached" in heads[0]
+    assert "cached" not in heads[1]
 
 
 def test_a_break_is_said_in_the_status_line_and_mended(terminal, backend):

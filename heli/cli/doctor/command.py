@@ -13,10 +13,10 @@ from heli.cli.doctor.machine import look_at_machine
 from heli.cli.doctor.runtimes import Tried, try_runtimes
 from heli.cli.doctor.surroundings import look_at_environment
 from heli.cli.options import ColorOption
+from heli.cli.printable import beside, pad
 from heli.cli.printable import line as one_line
-from heli.cli.printable import pad
 from heli.cli.sink import encode
-from heli.cli.terminal import paint, say, wants_color
+from heli.cli.terminal import UNBOUNDED, paint, say, text_width, wants_color
 from heli.schema.errors import ExitCode
 from heli.schema.settings import Loaded, load_settings
 
@@ -56,7 +56,7 @@ def doctor(
     if as_json:
         sys.stdout.write(encode(report).decode() + "\n")
     else:
-        sys.stdout.writelines(lines_of(report, wants_color(sys.stdout)))
+        sys.stdout.writelines(lines_of(report, wants_color(sys.stdout), text_width(sys.stdout)))
     return ExitCode.OK if report.well else ExitCode.CHECK_FAILED
 
 
@@ -87,34 +87,32 @@ def _kit_for_probes(loaded: Loaded, environ: Mapping[str, str]) -> dict[str, str
     return {**environ, **kit}
 
 
-def lines_of(report: Report, is_colored: bool) -> list[str]:
+def lines_of(report: Report, is_colored: bool, columns: int = UNBOUNDED) -> list[str]:
     """For people: the checks, then the runtimes, then what came out."""
-    lines = [text for check in report.checks for text in _check_lines(check, is_colored)]
-    lines += ["", *_runtime_lines(report.runtimes, is_colored), "", _verdict(report)]
-    return [f"{text}\n" for text in lines]
+    checks = [text for check in report.checks for text in _check_lines(check, is_colored, columns)]
+    return [*checks, "\n", *_runtime_lines(report.runtimes, is_colored, columns), "\n", _verdict(report)]
 
 
-def _check_lines(check: Finding, is_colored: bool) -> list[str]:
+def _check_lines(check: Finding, is_colored: bool, columns: int) -> list[str]:
     mark, style = MARKS[check.state]
-    first = f"{paint(mark, style, is_colored)}  {pad(check.about, ABOUT_WIDTH)}{one_line(check.message)}"
-    fix = f"    {' ' * ABOUT_WIDTH}{one_line(check.fix)}"
-    return [first, fix] if check.fix else [first]
+    margin = 4 + ABOUT_WIDTH
+    told = beside(" " * margin, one_line(check.message), columns)[margin:]
+    first = f"{paint(mark, style, is_colored)}  {pad(check.about, ABOUT_WIDTH)}{told}"
+    return [first, beside(" " * margin, one_line(check.fix), columns)] if check.fix else [first]
 
 
-def _runtime_lines(runtimes: Sequence[Tried], is_colored: bool) -> list[str]:
+def _runtime_lines(runtimes: Sequence[Tried], is_colored: bool, columns: int) -> list[str]:
     if not runtimes:
-        return ["no runtime was tried, as the interceptor does not answer"]
+        return ["no runtime was tried, as the interceptor does not answer\n"]
     width = max(len(_name(tried)) for tried in runtimes) + 2
-    lines = [paint(f"    {pad('runtime', width)}proxy  trusted  streams", "dim", is_colored)]
+    lines = [paint(f"    {pad('runtime', width)}proxy  trusted  streams", "dim", is_colored) + "\n"]
     for tried in runtimes:
         mark, style = MARKS[State.GOOD if tried.is_good else State.FINDING]
         cells = [ANSWERS[tried.uses_proxy], ANSWERS[tried.accepts_authority], ANSWERS[tried.streams]]
         row = f"{pad(cells[0], 7)}{pad(cells[1], 9)}{cells[2]}"
-        lines.append(f"{paint(mark, style, is_colored)}  {pad(_name(tried), width)}{row}")
-        if tried.trouble:
-            lines.append(f"      {one_line(tried.trouble)}")
-        if tried.fix:
-            lines.append(f"      {one_line(tried.fix)}")
+        lines.append(f"{paint(mark, style, is_colored)}  {pad(_name(tried), width)}{row}\n")
+        told = [tried.trouble, tried.fix]
+        lines += [beside(" " * 6, one_line(text), columns) for text in told if text]
     return lines
 
 
@@ -126,5 +124,5 @@ def _verdict(report: Report) -> str:
     found = sum(check.state is State.FINDING for check in report.checks)
     found += sum(not tried.is_good for tried in report.runtimes)
     if not found:
-        return "all is well"
-    return f"{found} thing{'s' if found != 1 else ''} to mend"
+        return "all is well\n"
+    return f"{found} thing{'s' if found != 1 else ''} to mend\n"

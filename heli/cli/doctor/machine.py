@@ -19,6 +19,7 @@ from heli.cli.supervisor.services import services_of
 from heli.schema.errors import HeliError
 from heli.schema.heartbeat import WorkerSpool
 from heli.schema.paths import Paths
+from heli.schema.setting_checks import how_to_set
 from heli.schema.settings import Loaded
 
 OLDEST_PYTHON = (3, 12)
@@ -60,7 +61,9 @@ def check_processes(loaded: Loaded) -> Iterator[Finding]:
         told = f"{process.name}: {process.state}"
         if process.state == "foreign":
             ports = ", ".join(map(str, process.ports.values()))
-            fix = "end that program, or choose other ports with `heli config set ports.…`"
+            name = f"ports.{next(iter(process.ports))}"
+            way = how_to_set(name, "PORT", loaded.origins.get(name, ""))
+            fix = f"end that program, or choose other ports: {way}"
             yield finding("ports", f"{told}: another program answers on {ports}", fix)
         elif process.state == "ready":
             yield good("processes", f"{told} · {process.where}")
@@ -72,7 +75,7 @@ def check_processes(loaded: Loaded) -> Iterator[Finding]:
 def _check_ports(loaded: Loaded) -> Iterator[Finding]:
     """Whether heli could take its ports, which it does not hold now."""
     try:
-        check_ports(services_of(loaded.settings))
+        check_ports(services_of(loaded.settings), loaded.origins)
     except HeliError as error:
         yield finding("ports", error.message, error.hint)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from heli.cli.supervisor.detach import start_detached
 from heli.cli.supervisor.events import AllReady, Died, Event, Ready, Stuck
-from heli.cli.supervisor.port_check import holder_of
+from heli.cli.supervisor.port_check import port_conflict
 from heli.cli.supervisor.process_file import find_running
 from heli.cli.up import NAME as SUPERVISOR
 from heli.schema.errors import ConflictError, HeliError, UnreachableError
@@ -43,11 +43,7 @@ def ensure_running(loaded: Loaded, say: Callable[[str], None]) -> None:
         _wait(host, port, began + (STARTS_S if is_starting else COMES_BACK_S))
         return
     if is_taken(host, port):
-        holder = holder_of(port)
-        raise ConflictError(
-            f"port {port} (ports.intercept) is taken by {holder or 'another program'}",
-            "stop that, or choose another: heli config set ports.intercept 18791",
-        )
+        raise port_conflict("intercept", port, loaded.origins)
     say("heli: starting in the background; `heli down` stops it")
     _start(loaded, host, port)
 

@@ -6,23 +6,27 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from heli.cli.supervisor.services import Service
 from heli.schema.errors import ConflictError, UsageError
+from heli.schema.setting_checks import how_to_set
 
 LISTENING = "0A"
 """The state LISTEN in /proc/net/tcp, proc(5)."""
 
 
-def check_ports(services: list[Service]) -> None:
-    """Raise `ConflictError` for the first port that somebody holds."""
+def check_ports(services: list[Service], origins: Mapping[str, str]) -> None:
+    """Raise `ConflictError` for the first port that somebody holds.
+
+    `origins` tells where each setting came from, as in `Loaded`.
+    """
     for service in services:
         hosts = {probe.port: probe.host for probe in service.probes}
         for setting, port in service.ports.items():
             if not is_free(hosts.get(port, "127.0.0.1"), port):
-                raise _conflict(setting, port)
+                raise port_conflict(setting, port, origins)
 
 
 def is_free(host: str, port: int) -> bool:
@@ -36,17 +40,17 @@ def is_free(host: str, port: int) -> bool:
                 return False
             raise UsageError(
                 f"heli cannot listen on {host} port {port}: {error.strerror}",
-                "choose another one with `heli config set`",
+                "set another host or port; `heli config --origin` tells where they were set",
             ) from error
     return True
 
 
-def _conflict(setting: str, port: int) -> ConflictError:
-    holder = holder_of(port)
-    other = port + 10_000 if port < 55_000 else 18_000
+def port_conflict(setting: str, port: int, origins: Mapping[str, str]) -> ConflictError:
+    """That somebody else holds the port of a setting below `ports`."""
+    name, other = f"ports.{setting}", port + 10_000 if port < 55_000 else 18_000
     return ConflictError(
-        f"port {port} (ports.{setting}) is taken by {holder or 'another program'}",
-        f"stop that, or choose another: heli config set ports.{setting} {other}",
+        f"port {port} ({name}) is taken by {holder_of(port) or 'another program'}",
+        f"stop that, or choose another: {how_to_set(name, other, origins.get(name, ''))}",
     )
 
 

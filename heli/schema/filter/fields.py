@@ -15,6 +15,8 @@ class Kind(enum.StrEnum):
     """Contained anywhere, in any case."""
     LIST = "list"
     """Text; holds when one of the list's members is like that."""
+    SESSION = "session"
+    """A session's id or name, or what lists show of it, `0199f3a2/tests`."""
     ID = "id"
     """A request's id, or how it begins."""
     NUMBER = "number"
@@ -44,6 +46,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     Otherwise a value counts as it is written."""
     is_nullable: bool = False
     """The value may be unknown, which neither a comparison nor equality then finds."""
+    is_set: bool = True
+    """False while nothing in heli sets it: it is understood, and help does not offer it."""
 
 
 def _field(
@@ -55,6 +59,7 @@ def _field(
     aliases: str = "",
     case: str = "",
     is_nullable: bool = False,
+    is_set: bool = True,
 ) -> Field:
     return Field(
         name=name,
@@ -65,6 +70,7 @@ def _field(
         aliases=tuple(aliases.split()),
         case=case,
         is_nullable=is_nullable,
+        is_set=is_set,
     )
 
 
@@ -130,7 +136,13 @@ FIELDS: tuple[Field, ...] = (
         "any",
     ),
     _field("user", Kind.TEXT, "user_id", "the user that the caller named", "user:alice"),
-    _field("session", Kind.TEXT, "session_id", "the session's id", "session:run-17"),
+    _field(
+        "session",
+        Kind.SESSION,
+        "session_id session_name session_path",
+        "the session, as lists show it, or by its id",
+        "session:run-17",
+    ),
     _field("session.name", Kind.TEXT, "session_name", "the session's name", "session.name:nightly*"),
     _field(
         "session.path", Kind.TEXT, "session_path", "the place in the session's tree", "session.path:/plan/*"
@@ -161,9 +173,10 @@ FIELDS: tuple[Field, ...] = (
         "a score; score:quality when there is one at all",
         "score.quality>=0",
         "scores",
+        is_set=False,
     ),
     _field("id", Kind.ID, "request_id", "the request's id, or how it begins", "id:019a"),
-    _field("prompt", Kind.TEXT, "prompt_id", "the managed prompt that was used", "prompt:greet"),
+    _field("prompt", Kind.TEXT, "prompt_id", "the prompt that the caller named", "prompt:greet"),
     _field("path", Kind.TEXT, "path", "path and query of the call", "path:/v1/chat/*"),
     _field(
         "origin",
@@ -201,7 +214,14 @@ FIELDS: tuple[Field, ...] = (
         "reply",
     ),
     _field("stream", Kind.FLAG, "is_streaming", "whether the reply was streamed", "stream:true", "streaming"),
-    _field("cached", Kind.FLAG, "cached", "whether heli's cache answered", "cached:true"),
+    _field(
+        "cached",
+        Kind.FLAG,
+        "cached",
+        "whether heli's cache answered",
+        "cached:true",
+        is_set=False,
+    ),
     _field(
         "cost",
         Kind.MONEY,
@@ -283,7 +303,7 @@ FIELDS: tuple[Field, ...] = (
         "before",
     ),
 )
-"""All fields, in the order in which help and completion show them."""
+"""All fields, in the order in which help shows them."""
 
 SEARCHED = ("request_text", "response_text", "request_preview", "response_preview")
 """Where words without a field are looked for."""

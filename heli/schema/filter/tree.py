@@ -31,6 +31,9 @@ _MEANINGFUL = frozenset({"null", "__empty__"})
 """Values of `equals` that Helicone reads as something else than themselves."""
 _NULLABLE = frozenset(column for field in FIELDS if field.is_nullable for column in field.columns)
 _CLASS = re.compile("[1-5]xx", re.IGNORECASE)
+_SHORT_UUID = re.compile("[0-9a-f]{8}", re.IGNORECASE)
+_SHORT_THREAD = re.compile("thread-([0-9a-f]{6})")
+_MOST_SPLITS = 4
 _ID_START = re.compile("[0-9a-f]{1,32}", re.IGNORECASE)
 _READERS = {
     Kind.NUMBER: values.read_number,
@@ -90,6 +93,8 @@ class _Compiler:
             case Kind.TEXT:
                 compared = [_compare_text(column, value, field.case) for column in field.columns]
                 return _join("and" if value.parts == ("",) else "or", compared)
+            case Kind.SESSION:
+                return _compare_session(value)
             case Kind.SEARCH:
                 return _any_contains(field.columns, value)
             case Kind.LIST:
@@ -121,6 +126,38 @@ def _compare_text(column: str, value: Value, case: str = "") -> Node:
     if len(value.parts) == 1 and case != "any" and value.text not in _MEANINGFUL:
         return _leaf(column, "equals", value.text)
     return _leaf(column, "ilike" if case == "any" else "like", _pattern(value))
+
+
+def _compare_session(value: Value) -> Node:
+    """The id or the name, or what lists make of them: short, `…` for a cut end, a place behind a slash."""
+    if value.is_any or value.parts == ("",):
+        return _compare_text("session_id", value)
+    if value.text.endswith("…"):
+        value = Value((*value.parts[:-1], value.parts[-1].removesuffix("…"), ""))
+    ways = [_join("or", _named_sessions(value))]
+    is_literal = any("*" in part for part in value.parts)  # a star between quotes: lists show no such thing
+    slashes = [] if is_literal else [match.start() for match in re.finditer("/", value.text)]
+    for slash in slashes[:_MOST_SPLITS]:
+        name, place = _split(value, slash)
+        if name.text:
+            placed = _compare_text("session_path", place)
+            ways.append(_join("and", [_join("or", _named_sessions(name)), placed]))
+    return _join("or", ways)
+
+
+def _named_sessions(value: Value) -> list[Node]:
+    ways = [_compare_text(column, value) for column in ("session_id", "session_name")]
+    if _SHORT_UUID.fullmatch(value.text):
+        ways.append(_leaf("session_id", "like", f"{value.text}-%"))
+    if thread := _SHORT_THREAD.fullmatch(value.text):
+        ways.append(_leaf("session_id", "like", f"thread-%-{thread[1]}"))
+    return ways
+
+
+def _split(value: Value, at: int) -> tuple[Value, Value]:
+    """What stands before that place of its text, and what from there on."""
+    before, after = value.text[:at], value.text[at:]
+    return Value(tuple(before.split("*"))), Value(tuple(after.split("*")))
 
 
 def _any_contains(columns: tuple[str, ...], value: Value) -> Node:

@@ -279,8 +279,9 @@ def test_an_estimate_stays_one_and_its_reason_does_not_grow(backend: RunningBack
     (before,) = all_rows(backend)
 
     for _ in range(2):
-        done(backend, table=table(), write=True)
+        total = done(backend, table=table(), write=True)["total"]
 
+    assert (total["old_estimated_cost_requests"], total["new_estimated_cost_requests"]) == (1, 1)
     (after,) = all_rows(backend)
     assert (after["cost_state"], after["cost_reason"]) == ("estimated", before["cost_reason"])
     assert after["cost_usd"] == 2 * before["cost_usd"]

@@ -31,6 +31,43 @@ def either(left: Any, right: Any) -> dict[str, Any]:
     return {"left": left, "operator": "or", "right": right}
 
 
+def named(*ids: Any) -> Any:
+    """Any of these."""
+    middle = (len(ids) + 1) // 2
+    return ids[0] if len(ids) == 1 else either(named(*ids[:middle]), named(*ids[middle:]))
+
+
+def is_session(value: str) -> list[Any]:
+    return [leaf("session_id", "equals", value), leaf("session_name", "equals", value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("session:run-17", named(*is_session("run-17"))),
+        ("session:0199f3a2", named(*is_session("0199f3a2"), leaf("session_id", "like", "0199f3a2-%"))),
+        (
+            "session:thread-7f3a91",
+            named(*is_session("thread-7f3a91"), leaf("session_id", "like", "thread-%-7f3a91")),
+        ),
+        (
+            "session:fix/tests",
+            either(
+                named(*is_session("fix/tests")),
+                both(named(*is_session("fix")), leaf("session_path", "equals", "/tests")),
+            ),
+        ),
+        (
+            "session:a-long-na…",
+            named(leaf("session_id", "like", "a-long-na%"), leaf("session_name", "like", "a-long-na%")),
+        ),
+        ("session:*", leaf("session_id", "not-equals", "__empty__")),
+    ],
+)
+def test_a_session_is_found_as_lists_show_it(text: str, tree: Any) -> None:
+    assert parse(text) == tree
+
+
 @pytest.mark.parametrize(
     ("text", "tree"),
     [
