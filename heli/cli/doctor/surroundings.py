@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from heli.cli.doctor.finding import Finding, finding, good, note
 from heli.cli.runs.kit import PROXY
-from heli.cli.runs.shell_code import BEFORE
 from heli.cli.runs.traps import find_base_urls, find_hidden
 
 UNVERIFIED = {
@@ -54,8 +53,7 @@ def _base_urls(
 
 def _proxies(environ: Mapping[str, str], intercept_port: int) -> Iterator[Finding]:
     if environ.get("HELI_RUN_ID"):
-        how = "`heli env`" if environ.get(BEFORE) else "`heli run`"
-        yield note("environment", f"this is within {how}")
+        yield note("environment", "this is within `heli run` or `heli env`")
         return
     for name in (*PROXY, *map(str.lower, PROXY)):
         url = environ.get(name, "")
