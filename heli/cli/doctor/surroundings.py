@@ -57,7 +57,12 @@ def _proxies(environ: Mapping[str, str], intercept_port: int) -> Iterator[Findin
         return
     for name in (*PROXY, *map(str.lower, PROXY)):
         url = environ.get(name, "")
-        if url and f":{intercept_port}" not in url:
-            told = f"{name} names a proxy of yours: heli calls providers by it"
-            yield note("environment", told)
-            return
+        if not url or f":{intercept_port}" in url:
+            continue
+        scheme = url.partition("://")[0].lower() if "://" in url else "http"
+        if scheme in ("http", "https"):
+            yield note("environment", f"{name} names a proxy of yours: heli calls providers by it")
+        else:
+            told = f"{name} names a {scheme} proxy, which heli does not speak to: it calls providers directly"
+            yield note("environment", told, "name an http:// or https:// proxy, if only one leads there")
+        return

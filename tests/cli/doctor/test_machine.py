@@ -141,9 +141,18 @@ def test_what_is_no_trap_is_not_found(environ: dict[str, str]) -> None:
     assert wrong(look_at_environment(environ, HOSTS, [8787], 8791)) == []
 
 
-def test_a_proxy_of_the_users_is_worth_a_note() -> None:
-    (told,) = look_at_environment({"https_proxy": "http://corp:3128"}, HOSTS, [], 8791)
-    assert (told.state, "heli calls providers by it" in told.message) == (State.NOTE, True)
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("http://corp:3128", "heli calls providers by it"),
+        ("corp:3128", "heli calls providers by it"),
+        ("https://corp", "heli calls providers by it"),
+        ("socks5h://corp:1080", "a socks5h proxy, which heli does not speak to: it calls providers directly"),
+    ],
+)
+def test_a_proxy_of_the_users_is_worth_a_note(url: str, what: str) -> None:
+    (told,) = look_at_environment({"https_proxy": url}, HOSTS, [], 8791)
+    assert (told.state, what in told.message) == (State.NOTE, True)
 
 
 def test_the_exit_code_says_that_there_is_something_to_mend(loaded: Loaded, heli: Callable) -> None:

@@ -226,25 +226,6 @@ def test_a_host_is_decrypted_once_it_is_allowed(rig: Rig, standin: StandIn) -> N
     assert wait_until(issuer, 10, "the interceptor to see the new host") == "heli"
 
 
-def test_calls_to_providers_go_by_the_companys_proxy_too(outside: Root, tmp_path: Path) -> None:
-    """The gateway's, and those past the gateway."""
-    pem = outside.server("api.openai.com", name="provider")
-    with serve_pages(pem) as port, CompanyProxy(port, user="me:secret") as proxy:
-        more = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(outside.file)}
-        with running(tmp_path / "heli", "", **more) as rig:
-            told = rig.curl("https://api.openai.com/v1/models")
-
-            assert told == "page of api.openai.com"
-            assert rig.metric("handed_over_total") == 1
-            assert proxy.asked == ["CONNECT api.openai.com:443"]
-
-            rig.heli.kill("gateway")
-            wait_until(lambda: rig.metric("gateway_up") == 0, 5, "the interceptor to notice")
-            assert rig.curl("https://api.openai.com/v1/models") == "page of api.openai.com"
-            assert rig.metric("sent_directly_total") == 1
-            assert proxy.asked == ["CONNECT api.openai.com:443"] * 2
-
-
 # Who may go where.
 
 
