@@ -15,7 +15,7 @@ from heli.schema.errors import ExitCode, HeliError, UsageError
 from heli.schema.paths import Paths
 
 if TYPE_CHECKING:
-    from heli.proxy.intercept.authority import Authority
+    from heli.proxy.intercept.certificates import Authority
 
 HELP = """The certificate authority by which heli decrypts calls to model APIs.
 

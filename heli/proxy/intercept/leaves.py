@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from heli.proxy.intercept import authority
-from heli.proxy.intercept.authority import LEAF_LIFE, Authority
 from heli.proxy.intercept.bundle import refresh_bundles
+from heli.proxy.intercept.certificates import LEAF_LIFE, Authority
 from heli.proxy.intercept.fault_points import pass_by
 from heli.schema.paths import Paths
 from heli.schema.run import Run

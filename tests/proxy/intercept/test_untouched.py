@@ -138,7 +138,7 @@ def _stolen(rig: Rig, folder: Path, host: str) -> Path:
                 builder = builder.add_extension(each.value, each.critical)
         from cryptography.hazmat.primitives import hashes
 
-        leaf = builder.sign(authority._key, hashes.SHA256())
+        leaf = builder.sign(authority.key, hashes.SHA256())
     return write_pem(folder / f"{host}.pem", key, leaf)
 
 
