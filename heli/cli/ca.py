@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heli.cli.intercept_status import tell_unreached
 from heli.cli.root import make_app
 from heli.cli.sink import encode
 from heli.cli.terminal import say
@@ -59,9 +60,11 @@ def show(
         ("may sign for", f"{len(current.permitted)} names; `heli ca show --json` lists them"),
         ("you allowed", ", ".join(authority.allowed_hosts(paths)) or "none"),
     ]
+    if unreached := authority.unreached(paths, current):
+        rows.append(("may not sign for", f"{tell_unreached(unreached)}; `heli ca rotate` replaces it"))
     if old is not None:
         rows.append(("the one before", f"is trusted too, for some days: {old.fingerprint}"))
-    sys.stdout.writelines(f"{name:<16}{value}\n" for name, value in rows)
+    sys.stdout.writelines(f"{name:<18}{value}\n" for name, value in rows)
 
 
 def _day(moment: datetime.datetime) -> str:
@@ -78,6 +81,7 @@ def _told(paths: Paths, current: "Authority", old: "Authority | None") -> dict[s
         "ends_at": current.ends_at,
         "hosts": current.permitted,
         "allowed": authority.allowed_hosts(paths),
+        "unreached": authority.unreached(paths, current),
         "previous_sha256": old.fingerprint if old else None,
     }
 

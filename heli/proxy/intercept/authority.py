@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from heli.providers.model_hosts import DECRYPTED_HOSTS, as_pattern
+from heli.providers.model_hosts import DECRYPTED_HOSTS, as_pattern, subtrees
 from heli.proxy.intercept.certificates import Authority, certify
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths, make_private
@@ -97,6 +97,13 @@ def change_allowed(paths: Paths, *, add: Sequence[str] = (), remove: Sequence[st
         renewed = certify(authority.key, [*DECRYPTED_HOSTS, *hosts], _now())
         _write(paths.authority / CERTIFICATE, renewed.pem, 0o644)
         return renewed
+
+
+def unreached(paths: Paths, authority: Authority) -> list[str]:
+    """The hosts to be decrypted for which it may not sign, as it was made before they were known. Sorted."""
+    return [
+        name for name in subtrees([*DECRYPTED_HOSTS, *allowed_hosts(paths)]) if not authority.permits(name)
+    ]
 
 
 def certificates(paths: Paths, now: datetime.datetime | None = None) -> list[bytes]:

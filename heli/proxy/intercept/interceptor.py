@@ -87,7 +87,7 @@ class Interceptor:
         dialer = Dialer(targets, proxies, roots, settings.gateway.connect_timeout_s)
         hosts = AllowedHosts(paths)
         self._runs = Runs(paths.runs)
-        leaves = Leaves(paths)
+        self._leaves = leaves = Leaves(paths)
         plain = PlainHttp(hosts, dialer, self.watch, self._secret, self.counters)
         self.front = Front(
             settings.gateway,
@@ -223,6 +223,7 @@ class Interceptor:
                 "refusals": counters.refusals,
                 "tunnels": counters.hosts,
                 "tunnelled": counters.tunnelled,
+                "unreached": self._leaves.unreached(),
             }
         )
 

@@ -21,6 +21,7 @@ from heli.cli.doctor.machine import (
 from heli.cli.doctor.surroundings import look_at_environment
 from heli.proxy.intercept.authority import certificate_file
 from heli.schema.settings import Loaded, load_settings
+from tests.proxy.intercept.certificates import make_aged
 
 HOSTS = ("api.openai.com", "*.openai.azure.com")
 
@@ -107,6 +108,13 @@ def test_an_authority_reaches_to_helis_own_host(loaded: Loaded) -> None:
     certificate_file(loaded.paths)
     (good,) = check_authority(loaded.paths)
     assert good.state is State.GOOD
+
+
+def test_an_authority_that_is_too_old_for_some_hosts_is_found(loaded: Loaded) -> None:
+    make_aged(loaded.paths, lacking=("api.openai.com",))
+    (found,) = wrong(check_authority(loaded.paths))
+    assert "before heli knew 1 host (api.openai.com)" in found.message
+    assert found.fix == "heli ca rotate"
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from heli.proxy.intercept.authority import current
+from heli.proxy.intercept.authority import current, rotate
 from heli.proxy.intercept.bundle import make_bundle
-from tests.proxy.intercept.certificates import Root, write_pem
+from heli.schema.paths import Paths
+from tests.proxy.intercept.certificates import Root, make_aged, write_pem
 from tests.proxy.intercept.rig import Rig, ask_connect, get, running
 from tests.proxy.intercept.world import CompanyProxy, serve_pages
 from tests.rel.heli_under_test import wait_until
@@ -224,6 +225,28 @@ def test_a_host_is_decrypted_once_it_is_allowed(rig: Rig, standin: StandIn) -> N
             return ""
 
     assert wait_until(issuer, 10, "the interceptor to see the new host") == "heli"
+
+
+def test_a_host_that_the_authority_is_too_old_for_is_tunnelled_and_told(
+    outside: Root, tmp_path: Path
+) -> None:
+    make_aged(Paths.from_environ({"HELI_HOME": str(tmp_path / "heli")}), lacking=("api.openai.com",))
+    pem = outside.server("api.openai.com", name="provider")
+    with (
+        serve_pages(pem) as port,
+        CompanyProxy(port) as proxy,
+        running(tmp_path / "heli", "", HTTPS_PROXY=proxy.url) as rig,
+    ):
+        assert page_of(rig, outside, "api.openai.com") == b"page of api.openai.com"
+        told = rig.status()
+        assert told["unreached"] == ["api.openai.com"]
+        assert "authority was made before" in told["tunnels"]["api.openai.com"]["reason"]
+
+        made_at = rotate(rig.paths, at_once=False).made_at
+        rig.a_run("run-after001", started_ns=int((made_at.timestamp() + 2) * 1e9))
+        wait_until(lambda: rig.status()["unreached"] == [], 15, "the new authority")
+        with rig.connect("api.openai.com", run="run-after001"):
+            assert rig.status()["tunnels"]["api.openai.com"]["reason"] == ""
 
 
 # Who may go where.
