@@ -64,5 +64,5 @@ def _proxies(environ: Mapping[str, str], intercept_port: int) -> Iterator[Findin
             yield note("environment", f"{name} names a proxy of yours: heli calls providers by it")
         else:
             told = f"{name} names a {scheme} proxy, which heli does not speak to: it calls providers directly"
-            yield note("environment", told, "name an http:// or https:// proxy, if only one leads there")
+            yield note("environment", told, "where only a proxy leads there, name an http:// or https:// one")
         return
