@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heli.cli.intercept_status import tell_unreached
 from heli.cli.printable import beside
 from heli.cli.root import make_app
 from heli.cli.sink import encode
@@ -16,7 +17,7 @@ from heli.schema.errors import ExitCode, HeliError, UsageError
 from heli.schema.paths import Paths
 
 if TYPE_CHECKING:
-    from heli.proxy.intercept.authority import Authority
+    from heli.proxy.intercept.certificates import Authority
 
 HELP = """The certificate authority by which heli decrypts calls to model APIs.
 
@@ -62,6 +63,8 @@ def show(
         ("may sign for", f"{len(current.permitted)} names; `heli ca show --json` lists them"),
         ("you allowed", ", ".join(authority.allowed_hosts(paths)) or "none"),
     ]
+    if unreached := authority.unreached(paths, current):
+        rows.append(("may not sign for", f"{tell_unreached(unreached)}; `heli ca rotate` replaces it"))
     if old is not None:
         rows.append(
             ("the one before", f"is trusted too, for some days: {_in_halves(old.fingerprint, columns)}")
@@ -91,6 +94,7 @@ def _told(paths: Paths, current: "Authority", old: "Authority | None") -> dict[s
         "ends_at": current.ends_at,
         "hosts": current.permitted,
         "allowed": authority.allowed_hosts(paths),
+        "unreached": authority.unreached(paths, current),
         "previous_sha256": old.fingerprint if old else None,
     }
 

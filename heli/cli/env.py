@@ -10,7 +10,8 @@ import typer
 
 from heli.cli.commands import suggest
 from heli.cli.run import make_own_kit
-from heli.cli.runs.shell_code import SHELLS, Guarded, unpack, without_kit, write_off, write_on
+from heli.cli.runs.before import changes_back, without_kit
+from heli.cli.runs.shell_code import SHELLS, Guarded, write_off, write_on
 from heli.cli.sink import encode
 from heli.cli.terminal import say
 from heli.schema.errors import ExitCode, UnreachableError, UsageError
@@ -103,13 +104,13 @@ def _make_kit(loaded: Loaded, original: Mapping[str, str], session: str, java: b
 
 
 def _put_back(shell: str, as_json: bool) -> int:
-    before = unpack(os.environ)
+    changes = changes_back(os.environ)
     if as_json:
-        _print_json(before)
-    elif before:
-        sys.stdout.write(write_off(shell, before))
-    else:
-        say("heli: nothing to put back: this shell has no `heli env`")
+        _print_json(changes)
+        return ExitCode.OK
+    sys.stdout.write(write_off(shell, changes))
+    if not changes:  # The guard may be there all the same, waiting for heli to answer.
+        say("heli: no variable to put back")
     return ExitCode.OK
 
 

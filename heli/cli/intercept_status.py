@@ -1,13 +1,17 @@
 """What the interceptor tells its owner: how much it decrypted, and what it left alone and why."""
 
 import http.client
+from collections.abc import Sequence
 
 import msgspec
 
 from heli.cli import figures
-from heli.schema.settings import Loaded
+from heli.schema.paths import Paths
+from heli.schema.settings import Settings
 
 PATIENCE_S = 1.0
+MOST_SHOWN = 3
+"""Hosts that are named; the others are counted."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -43,15 +47,16 @@ class InterceptStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`{host: …}` of the hosts seen last."""
     tunnelled: Tunnels
     """To all hosts."""
+    unreached: list[str] = []
+    """Hosts that would be decrypted if the authority had not been made before they were known."""
 
 
-def look_at_interceptor(loaded: Loaded) -> InterceptStatus | None:
+def look_at_interceptor(settings: Settings, paths: Paths) -> InterceptStatus | None:
     """`None` when none of this heli's answers."""
-    settings = loaded.settings
     host = settings.host if settings.host != "localhost" else "127.0.0.1"
     connection = http.client.HTTPConnection(host, settings.ports.intercept, timeout=PATIENCE_S)
     try:
-        secret = loaded.paths.intercept_secret.read_text().strip()
+        secret = paths.intercept_secret.read_text().strip()
         connection.request("GET", "/status", headers={"Authorization": f"Bearer {secret}"})
         with connection.getresponse() as reply:
             return msgspec.json.decode(reply.read(), type=InterceptStatus) if reply.status == 200 else None
@@ -59,6 +64,13 @@ def look_at_interceptor(loaded: Loaded) -> InterceptStatus | None:
         return None
     finally:
         connection.close()
+
+
+def tell_unreached(hosts: Sequence[str]) -> str:
+    """What is wrong with an authority that may not sign for these hosts, without what to do about it."""
+    shown = ", ".join(hosts[:MOST_SHOWN]) + (" …" if len(hosts) > MOST_SHOWN else "")
+    what = figures.counted(len(hosts), "host")
+    return f"it was made before heli knew {what} ({shown}), so calls there pass through unseen"
 
 
 def lines_of(seen: InterceptStatus) -> list[str]:
@@ -69,6 +81,8 @@ def lines_of(seen: InterceptStatus) -> list[str]:
     if seen.sent_directly:
         parts.append(f"past the gateway {seen.sent_directly:,}, not recorded")
     lines = [" · ".join(parts)]
+    if seen.unreached:
+        lines.append(f"  the authority: {tell_unreached(seen.unreached)}; `heli ca rotate` replaces it")
     for refusal in seen.refusals:
         who = f"a program of {refusal.run}" if refusal.run else "a program"
         lines.append(f"  {refusal.host} is not recorded: {who} refuses heli's certificate ({refusal.reason})")

@@ -10,8 +10,8 @@ import typer
 
 from heli.cli.root import CONTEXT, make_app
 from heli.cli.runs import launching
+from heli.cli.runs.before import without_kit
 from heli.cli.runs.launching import CannotStartError
-from heli.cli.runs.shell_code import without_kit
 from heli.cli.terminal import say
 from heli.schema.errors import HeliError, UnreachableError, UsageError
 from heli.schema.run import Run
@@ -159,18 +159,19 @@ def prepare(command: Sequence[str], wishes: Wishes, environ: Mapping[str, str]) 
         user=wishes.user,
         properties=wishes.properties,
     )
-    hosts, kit = make_own_kit(loaded, made, environ, wishes.java)
+    original = without_kit(environ)
+    hosts, kit = make_own_kit(loaded, made, original, wishes.java)
     write_run(loaded.paths.runs, made)
     forget_old_runs(loaded.paths.runs)
     return Prepared(
-        loaded=loaded, run=made, environ={**environ, **kit}, hosts=hosts, was_started=bool(started)
+        loaded=loaded, run=made, environ={**original, **kit}, hosts=hosts, was_started=bool(started)
     )
 
 
 def make_own_kit(
     loaded: Loaded, made: Run, environ: Mapping[str, str], java: bool
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """`(hosts that are decrypted, variables to set)`."""
+    """`(hosts that are decrypted, variables to set over environ, which is without another kit)`."""
     from heli.cli.runs.java_store import make_java_store
     from heli.cli.runs.kit import Capture, make_kit
     from heli.cli.runs.running_heli import intercept_address

@@ -1,11 +1,13 @@
 """`heli serve`: run one process alone, in the foreground, as on a server of its own."""
 
 import logging
+import os
 from typing import Annotated
 
 import typer
 
 from heli.cli.root import make_app
+from heli.cli.runs.before import changes_back
 from heli.cli.supervisor.process_file import ProcessFile
 from heli.cli.supervisor.services import ports_of
 from heli.schema.settings import Loaded, load_settings
@@ -20,6 +22,16 @@ Examples:
 SIGTERM drains it. On one machine `heli up` runs them all.
 """
 app = make_app(help=HELP)
+
+
+@app.callback()
+def take_off_kit() -> None:
+    """A service's own way out, and its roots, are those from before heli, wherever it is started."""
+    for name, value in changes_back(os.environ).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @app.command()

@@ -72,7 +72,7 @@ def look(loaded: Loaded) -> Status:
         processes=processes,
         spool=spool,
         lag_s=max(ages, default=None),
-        intercept=look_at_interceptor(loaded),
+        intercept=look_at_interceptor(loaded.settings, loaded.paths),
         dropped=sum(worker.dropped_records for worker in spool),
         gateways=read_gateways(loaded) if _has_backend(loaded, processes) else [],
     )

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from heli import __version__
 from heli.cli.commands import COMMANDS
+from heli.cli.intercept_status import look_at_interceptor, tell_unreached
 from heli.cli.printable import pad
 from heli.cli.supervisor.events import AllReady, Died, Draining, Event, Failed, Killed, Ready, Started, Stuck
 from heli.cli.supervisor.services import Service, ports_of
@@ -49,6 +50,7 @@ class Screen:
             case AllReady():
                 self._is_settled = True
                 self._write(f"\n{self._lines_to_paste()}")
+                self._tell_authority()
             case Draining(name):
                 self._is_settled = True
                 self._note(f"stopping {name} …")
@@ -59,6 +61,12 @@ class Screen:
             case Started() | Failed():
                 pass
         self._out.flush()
+
+    def _tell_authority(self) -> None:
+        """Whether it is too old to sign for all hosts; the interceptor knows."""
+        seen = look_at_interceptor(self._settings, self._paths)
+        if seen is not None and seen.unreached:
+            self._write(f"\nthe authority: {tell_unreached(seen.unreached)}; `heli ca rotate` replaces it\n")
 
     def _tell_death(self, died: Died) -> None:
         """The same complaint is told once, not with each try."""

@@ -4,9 +4,8 @@ import asyncio
 import base64
 import ipaddress
 import logging
-import socket
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import ssl
+from collections.abc import Collection, Mapping
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -23,6 +22,8 @@ class OutboundProxy(msgspec.Struct, frozen=True):
     port: int
     authorization: str = ""
     """The value of `Proxy-Authorization`, if it wants one."""
+    is_tls: bool = False
+    """It is spoken to over TLS, and shows a certificate of its own."""
 
 
 class OutboundProxies:
@@ -48,40 +49,66 @@ class OutboundProxies:
         return any(_matches(entry, host, port, address) for entry in self._spared)
 
 
-async def connect_through(proxy: OutboundProxy, host: str, port: int) -> tuple[socket.socket, bytes]:
-    """A connection to `host:port` by way of a proxy, and what came on it already.
+async def connect_through(
+    proxy: OutboundProxy, host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.Transport, bytes]:
+    """A connection to `host:port` by way of a proxy, its reading paused, and what came on it already.
 
-    Raises `OSError` when the proxy does not let it through.
+    `tls` is for the connection to the proxy itself, where that `is_tls`. Raises `OSError` when the proxy
+    does not let it through.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-    sock = await connect_to_any(loop, found)
+    transport, asking = await loop.create_connection(
+        lambda: _Asking(host, loop.create_future()),
+        proxy.host,
+        proxy.port,
+        ssl=tls if proxy.is_tls else None,
+        server_hostname=proxy.host if proxy.is_tls else None,
+    )
     try:
-        await loop.sock_sendall(sock, connect_head(proxy, host, port))
-        return sock, await _read_answer(loop, sock, host)
+        transport.write(connect_head(proxy, host, port))
+        return transport, await asking.answer
     except BaseException:
-        sock.close()
+        transport.abort()
         raise
 
 
-async def connect_to_any(loop: asyncio.AbstractEventLoop, found: Sequence[tuple[Any, ...]]) -> socket.socket:
-    """The first of the addresses that takes a connection. Raises the last one's `OSError`."""
-    for place, (family, kind, protocol, _, address) in enumerate(found):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
-        except OSError:
-            sock.close()
-            if place == len(found) - 1:
-                raise
-        except BaseException:
-            sock.close()
-            raise
+class _Asking(asyncio.Protocol):
+    """Waits for the proxy's answer to CONNECT."""
+
+    def __init__(self, host: str, answer: asyncio.Future[bytes]) -> None:
+        self._host = host
+        self._data = b""
+        self._transport: asyncio.Transport
+        self.answer = answer
+        """What came behind the head of the answer, if that is yes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if b"\r\n\r\n" in self._data:
+            self._transport.pause_reading()
+            self._judge(*self._data.split(b"\r\n\r\n", 1))
+        elif len(self._data) > _LARGEST_REPLY:
+            self.connection_lost(None)
+
+    def _judge(self, head: bytes, rest: bytes) -> None:
+        status = head.split(b" ", 2)[1:2]
+        if self.answer.done():
+            return
+        if status and status[0].startswith(b"2"):
+            self.answer.set_result(rest)
         else:
-            return sock
-    raise OSError("the proxy has no address")
+            told = head.split(b"\r\n", 1)[0].decode("latin-1")
+            reason = f"the proxy does not let a connection to {self._host} through: {told}"
+            self.answer.set_exception(OSError(reason))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.answer.done():
+            reason = f"the proxy ended the connection that should lead to {self._host}"
+            self.answer.set_exception(OSError(reason))
 
 
 def connect_head(proxy: OutboundProxy, host: str, port: int) -> bytes:
@@ -92,34 +119,18 @@ def connect_head(proxy: OutboundProxy, host: str, port: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-async def _read_answer(loop: asyncio.AbstractEventLoop, sock: socket.socket, host: str) -> bytes:
-    """What came behind the head of the proxy's reply."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = await loop.sock_recv(sock, 4096)
-        data += piece
-        if not piece or len(data) > _LARGEST_REPLY:
-            raise OSError(f"the proxy ended the connection that should lead to {host}")
-    head, _, rest = data.partition(b"\r\n\r\n")
-    status = head.split(b" ", 2)[1:2]
-    if not status or not status[0].startswith(b"2"):
-        told = head.split(b"\r\n", 1)[0].decode("latin-1")
-        raise OSError(f"the proxy does not let a connection to {host} through: {told}")
-    return rest
-
-
 def _read(environ: Mapping[str, str], name: str, own_ports: Collection[int]) -> OutboundProxy | None:
     text = _value(environ, name) or _value(environ, "all_proxy")
     if not text:
         return None
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        port = parts.port or 80
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         log.warning("%s is not the URL of a proxy; it is not used", name.upper())
         return None
     host = parts.hostname or ""
-    if parts.scheme != "http" or not host:
+    if parts.scheme not in ("http", "https") or not host:
         log.warning("%s names a %s proxy, which heli does not speak to; it is not used", name, parts.scheme)
         return None
     address = _address(host)
@@ -129,7 +140,7 @@ def _read(environ: Mapping[str, str], name: str, own_ports: Collection[int]) -> 
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         credentials = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return OutboundProxy(host, port, credentials)
+    return OutboundProxy(host, port, credentials, parts.scheme == "https")
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from heli.cli import trust_store
 from heli.schema.errors import ExitCode
+from heli.schema.paths import Paths
+from tests.proxy.intercept.certificates import make_aged
 
 
 def test_show_tells_what_it_may_sign_for(heli, home):
@@ -18,6 +20,20 @@ def test_show_tells_what_it_may_sign_for(heli, home):
     assert told["allowed"] == []
     assert told["previous_sha256"] is None
     assert told["sha256"] in heli("ca", "show").out
+
+
+def test_show_tells_of_hosts_that_it_is_too_old_for(heli, home):
+    make_aged(Paths.from_environ({"HELI_HOME": str(home)}), lacking=("api.openai.com",))
+
+    assert json.loads(heli("ca", "show", "--json").out)["unreached"] == ["api.openai.com"]
+    told = " ".join(heli("ca", "show").out.split())
+    assert (
+        "before heli knew 1 host (api.openai.com), so calls there pass through unseen; `heli ca rotate`"
+        in told
+    )
+
+    heli("ca", "rotate")
+    assert json.loads(heli("ca", "show", "--json").out)["unreached"] == []
 
 
 def test_export_writes_the_certificate_and_never_the_key(heli, home, tmp_path):

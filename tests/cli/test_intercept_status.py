@@ -1,10 +1,14 @@
 """What `heli status` says of the interceptor: what was left alone, and why."""
 
 import http.server
+import io
 import json
 import threading
+from contextlib import contextmanager
 
 from heli.cli.intercept_status import InterceptStatus, Refusal, Tunnels, lines_of, look_at_interceptor
+from heli.cli.supervisor.events import AllReady
+from heli.cli.up_screen import Screen
 from heli.schema.settings import load_settings
 
 
@@ -46,14 +50,25 @@ def test_what_could_be_recorded_and_is_not_is_told_once_with_the_reason():
     ]
 
 
-def test_an_interceptor_is_asked_with_the_owners_secret(tmp_path):
+def test_an_authority_that_is_too_old_for_some_hosts_is_told():
+    lines = lines_of(a_status(unreached=["a.example", "b.example", "c.example", "d.example"]))
+
+    assert lines[1] == (
+        "  the authority: it was made before heli knew 4 hosts (a.example, b.example, c.example …),"
+        " so calls there pass through unseen; `heli ca rotate` replaces it"
+    )
+
+
+@contextmanager
+def an_interceptor(home, **told):
+    """One that answers once; gives the settings that lead to it and what it was asked."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append((self.path, self.headers["authorization"]))
-            told = {"gateway_is_up": True, "handed_over": 5, "sent_directly": 0, "tunnelled": {}}
-            body = json.dumps(told | {"refusals": [], "tunnels": {}}).encode()
+            known = {"gateway_is_up": True, "handed_over": 5, "sent_directly": 0, "tunnelled": {}}
+            body = json.dumps(known | {"refusals": [], "tunnels": {}} | told).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -63,22 +78,38 @@ def test_an_interceptor_is_asked_with_the_owners_secret(tmp_path):
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         port = str(server.server_address[1])
-        loaded = load_settings({"HELI_HOME": str(tmp_path), "HELI_PORTS__INTERCEPT": port}, tmp_path)
+        loaded = load_settings({"HELI_HOME": str(home), "HELI_PORTS__INTERCEPT": port}, home)
         loaded.paths.state.mkdir()
         loaded.paths.intercept_secret.write_text("s3cret\n")
-        seen = look_at_interceptor(loaded)
+        yield loaded, asked
         thread.join()
+
+
+def test_an_interceptor_is_asked_with_the_owners_secret(tmp_path):
+    with an_interceptor(tmp_path) as (loaded, asked):
+        seen = look_at_interceptor(loaded.settings, loaded.paths)
 
     assert seen is not None
     assert seen.handed_over == 5
     assert asked == [("/status", "Bearer s3cret")]
 
 
+def test_heli_up_tells_of_an_authority_that_is_too_old(tmp_path):
+    out = io.StringIO()
+    with an_interceptor(tmp_path, unreached=["a.example"]) as (loaded, _):
+        Screen([], loaded.settings, loaded.paths, out)(AllReady(1.0))
+
+    assert out.getvalue().endswith(
+        "\nthe authority: it was made before heli knew 1 host (a.example),"
+        " so calls there pass through unseen; `heli ca rotate` replaces it\n"
+    )
+
+
 def test_none_is_told_when_none_answers(tmp_path, free_ports):
     port = str(free_ports(1)[0])
     loaded = load_settings({"HELI_HOME": str(tmp_path), "HELI_PORTS__INTERCEPT": port}, tmp_path)
 
-    assert look_at_interceptor(loaded) is None
+    assert look_at_interceptor(loaded.settings, loaded.paths) is None

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from heli.cli.runs.before import BEFORE, pack
 from tests.clients.running_heli import PORTS, RunningHeli
 from tests.clients.waiting import until
 from tests.standin import StandIn
@@ -272,11 +274,30 @@ def test_a_program_is_not_started_without_heli_where_that_is_asked(hindered: Lon
 
 
 def test_the_dead_kit_of_a_shell_is_taken_off(hindered: Lonely) -> None:
-    from heli.cli.runs.shell_code import BEFORE, pack
-
-    before = pack({"HTTPS_PROXY": "http://corporate:3128"})
-    _, done = took(SHOW, hindered, HTTPS_PROXY="http://run-dead1:x@127.0.0.1:1", **{BEFORE: before})
+    kit = {"HTTPS_PROXY": "http://run-dead1:x@127.0.0.1:1"}
+    before = pack(kit, {"HTTPS_PROXY": "http://corporate:3128"})
+    _, done = took(SHOW, hindered, **kit, **{BEFORE: before})
     assert done.stdout == "proxy=http://corporate:3128 code\n"
+
+
+@pytest.mark.parametrize("home", ["$HELI_HOME", "elsewhere"])
+def test_a_run_without_heli_inside_a_run_gets_what_was_before_both(lonely: Lonely, home: str) -> None:
+    bare = {"HTTPS_PROXY": "http://corporate:3128", "no_proxy": "corp.example", "SSL_CERT_FILE": "/mine.pem"}
+    nested = (
+        f'set -e; {shlex.join(HELI)} down --now; export HELI_HOME="{home}" MORE=1; mkdir -p "$HELI_HOME"; '
+        'echo "nonsense = [" >"$HELI_HOME/config.toml"; '
+        f'{shlex.join(HELI)} run -- env -0; rm "$HELI_HOME/config.toml"'
+    )
+    subprocess.run([*HELI, "up", "-d"], env=lonely.environ, capture_output=True, timeout=90, check=True)
+    done = subprocess.run(
+        [*HELI, "run", "-q", "--", "sh", "-c", nested],
+        env={**lonely.environ, **bare}, cwd=lonely.home.parent,
+        capture_output=True, text=True, timeout=90, check=True,
+    )  # fmt: skip
+    assert "the program runs without heli" in done.stderr
+    got = dict(word.split("=", 1) for word in done.stdout.split("\0") if word)
+    shells = {name: got[name] for name in ("HELI_HOME", "MORE", "PWD", "OLDPWD", "SHLVL", "_") if name in got}
+    assert got == {**lonely.environ, **bare, **shells}
 
 
 def test_heli_is_started_for_a_run_and_stays(lonely: Lonely) -> None:

@@ -6,23 +6,7 @@ import threading
 
 import pytest
 
-from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through, connect_to_any
-
-
-def test_each_address_of_a_proxy_is_tried() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as open_:
-        closed = taken.getsockname()
-        taken.close()
-        kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
-
-        async def connect(*addresses: tuple[str, int]) -> tuple[str, int]:
-            found = [(*kind, address) for address in addresses]
-            with await connect_to_any(asyncio.get_running_loop(), found) as sock:
-                return sock.getpeername()
-
-        assert asyncio.run(connect(closed, open_.getsockname())) == open_.getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            asyncio.run(connect(closed, closed))
+from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
 
 
 def test_each_scheme_has_its_own_and_all_proxy_stands_in() -> None:
@@ -30,6 +14,15 @@ def test_each_scheme_has_its_own_and_all_proxy_stands_in() -> None:
 
     assert proxies.find("https", "api.openai.com", 443) == OutboundProxy("p", 1)
     assert proxies.find("http", "example.com", 80) == OutboundProxy("q", 2)
+
+
+def test_a_proxy_may_be_spoken_to_over_tls() -> None:
+    proxies = OutboundProxies({"HTTPS_PROXY": "https://me:x@p", "HTTP_PROXY": "https://p:8443"})
+
+    assert proxies.find("https", "api.openai.com", 443) == OutboundProxy(
+        "p", 443, "Basic bWU6eA==", is_tls=True
+    )
+    assert proxies.find("http", "example.com", 80) == OutboundProxy("p", 8443, is_tls=True)
 
 
 def test_credentials_are_shown_to_the_proxy() -> None:
@@ -68,7 +61,7 @@ def test_heli_itself_is_no_way_out(url: str) -> None:
     assert OutboundProxies({"HTTPS_PROXY": url}, (8791,)).find("https", "api.openai.com", 443) is None
 
 
-@pytest.mark.parametrize("url", ["socks5://p:1", "https://p:1", "http://p:notaport", "http://"])
+@pytest.mark.parametrize("url", ["socks5://p:1", "socks5h://p:1", "http://p:notaport", "http://", "https://"])
 def test_what_cannot_be_used_is_left_out(url: str) -> None:
     assert OutboundProxies({"HTTPS_PROXY": url}).find("https", "api.openai.com", 443) is None
 
@@ -90,14 +83,18 @@ def test_a_proxys_answer_is_believed_only_when_it_is_yes(answer: bytes, is_good:
         proxy = OutboundProxy("127.0.0.1", server.getsockname()[1])
         try:
             if is_good:
-                sock, rest = asyncio.run(connect_through(proxy, "api.openai.com", 443))
-                with sock:
-                    assert rest == b"rest"
+                assert asyncio.run(_rest(proxy)) == b"rest"
             else:
                 with pytest.raises(OSError):
-                    asyncio.run(connect_through(proxy, "api.openai.com", 443))
+                    asyncio.run(_rest(proxy))
         finally:
             thread.join()
+
+
+async def _rest(proxy: OutboundProxy) -> bytes:
+    transport, rest = await connect_through(proxy, "api.openai.com", 443, None)
+    transport.close()
+    return rest
 
 
 def _answer(server: socket.socket, answer: bytes) -> None:

@@ -61,8 +61,8 @@ def doctor(
 
 
 def examine(loaded: Loaded, environ: Mapping[str, str]) -> Report:
+    from heli.cli.runs.before import without_kit
     from heli.cli.runs.running_heli import answers, intercept_address
-    from heli.cli.runs.shell_code import without_kit
     from heli.providers.model_hosts import DECRYPTED_HOSTS
     from heli.proxy.intercept.authority import allowed_hosts
 

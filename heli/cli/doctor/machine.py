@@ -11,7 +11,7 @@ from pathlib import Path
 from heli import __version__
 from heli.cli import figures
 from heli.cli.doctor.finding import Finding, finding, good, note
-from heli.cli.intercept_status import look_at_interceptor
+from heli.cli.intercept_status import look_at_interceptor, tell_unreached
 from heli.cli.process_states import look_at_processes
 from heli.cli.status import read_spool
 from heli.cli.supervisor.port_check import check_ports
@@ -28,6 +28,13 @@ LAG_S = 30.0
 """A record that waits longer than this is not merely on its way."""
 EARLIEST = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 MOST_FILES = 2_000
+BASE_URL = "use the program's base URL, or see docs/clients.md"
+FIXES = {
+    "authority": "heli ca rotate; a program that runs since before must be started again",
+    "private address": "list it in gateway.allow_targets, if it is meant",
+    "failed": "heli restart",
+}
+"""What helps against a connection's not being decrypted, by a word of the reason."""
 
 
 def look_at_machine(loaded: Loaded) -> Iterator[Finding]:
@@ -81,7 +88,7 @@ def _check_ports(loaded: Loaded) -> Iterator[Finding]:
 
 
 def check_interceptor(loaded: Loaded) -> Iterator[Finding]:
-    seen = look_at_interceptor(loaded)
+    seen = look_at_interceptor(loaded.settings, loaded.paths)
     if seen is None:
         return
     if not seen.gateway_is_up:
@@ -93,11 +100,12 @@ def check_interceptor(loaded: Loaded) -> Iterator[Finding]:
         )
     for refusal in seen.refusals:
         told = f"{refusal.host} is not decrypted: a program refuses heli's certificate ({refusal.reason})"
-        yield finding("intercept", told, "use the program's base URL, or see docs/clients.md")
+        yield finding("intercept", told, BASE_URL)
     refused = {refusal.host for refusal in seen.refusals}
     for host, traffic in seen.tunnels.items():
         if traffic.reason and host not in refused:
-            yield finding("intercept", f"{host} is not decrypted: {traffic.reason}", "heli restart")
+            fix = next((fix for word, fix in FIXES.items() if word in traffic.reason), BASE_URL)
+            yield finding("intercept", f"{host} is not decrypted: {traffic.reason}", fix)
 
 
 def check_folders(paths: Paths) -> Iterator[Finding]:
@@ -191,15 +199,14 @@ def _spool_troubles(worker: WorkerSpool, paths: Paths) -> Iterator[Finding]:
 
 
 def check_authority(paths: Paths) -> Iterator[Finding]:
-    from heli.providers.model_hosts import DOCTOR_HOST
     from heli.proxy.intercept import authority
 
     if not (paths.authority / authority.CERTIFICATE).exists():
         yield note("authority", "there is none yet; it is made when it is first needed")
         return
     current = authority.current(paths)
-    if not current.permits(DOCTOR_HOST):
-        yield finding("authority", "it was made by an older heli and lacks newer hosts", "heli ca rotate")
+    if unreached := authority.unreached(paths, current):
+        yield finding("authority", tell_unreached(unreached), "heli ca rotate")
     else:
         yield good(
             "authority", f"may sign for {len(current.permitted)} names until {current.ends_at:%Y-%m-%d}"

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from heli.cli.doctor.finding import Finding, finding, good, note
 from heli.cli.runs.kit import PROXY
-from heli.cli.runs.shell_code import BEFORE
 from heli.cli.runs.traps import find_base_urls, find_hidden
 
 UNVERIFIED = {
@@ -54,12 +53,16 @@ def _base_urls(
 
 def _proxies(environ: Mapping[str, str], intercept_port: int) -> Iterator[Finding]:
     if environ.get("HELI_RUN_ID"):
-        how = "`heli env`" if environ.get(BEFORE) else "`heli run`"
-        yield note("environment", f"this is within {how}")
+        yield note("environment", "this is within `heli run` or `heli env`")
         return
     for name in (*PROXY, *map(str.lower, PROXY)):
         url = environ.get(name, "")
-        if url and f":{intercept_port}" not in url:
-            told = f"{name} names a proxy of yours: heli calls providers by it"
-            yield note("environment", told)
-            return
+        if not url or f":{intercept_port}" in url:
+            continue
+        scheme = url.partition("://")[0].lower() if "://" in url else "http"
+        if scheme in ("http", "https"):
+            yield note("environment", f"{name} names a proxy of yours: heli calls providers by it")
+        else:
+            told = f"{name} names a {scheme} proxy, which heli does not speak to: it calls providers directly"
+            yield note("environment", told, "where only a proxy leads there, name an http:// or https:// one")
+        return

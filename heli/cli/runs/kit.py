@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from heli.cli.runs.before import BEFORE, pack
 from heli.schema.root_variables import ADDING, REPLACING
 
 SWITCHES = {
@@ -54,7 +55,7 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_kit(environ: Mapping[str, str], capture: Capture) -> dict[str, str]:
-    """The variables to set over `environ`."""
+    """The variables to set over `environ`, which is without another kit."""
     kit = {name: capture.proxy_url for upper in PROXY for name in (upper, upper.lower())}
     exceptions = merge_no_proxy(environ, capture)
     kit |= {NO_PROXY: exceptions, NO_PROXY.lower(): exceptions}
@@ -64,7 +65,8 @@ def make_kit(environ: Mapping[str, str], capture: Capture) -> dict[str, str]:
     kit[DENO_STORE] = environ.get(DENO_STORE) or "system,mozilla"
     if capture.java:
         kit[JAVA] = _java_options(environ.get(JAVA, ""), capture, capture.java)
-    return kit | {"HELI_RUN_ID": capture.run_id, "HELI_SESSION": capture.session_id}
+    kit |= {"HELI_RUN_ID": capture.run_id, "HELI_SESSION": capture.session_id}
+    return kit | {BEFORE: pack(kit, environ)}
 
 
 def merge_no_proxy(environ: Mapping[str, str], capture: Capture) -> str:

@@ -4,18 +4,12 @@ A shell lives for days, and its heli may end meanwhile. So the code asks at each
 interceptor answers, and puts the variables back when it does not, and on again when it does.
 """
 
-import base64
-import json
 import shlex
 from collections.abc import Callable, Mapping
 
 import msgspec
 
-BEFORE = "HELI_ENV_BEFORE"
-"""Holds what the variables were before, so that they can be put back in whatever shell that inherits them."""
-
-type Values = Mapping[str, str | None]
-"""Variables; `None` for one that is not set."""
+from heli.cli.runs.before import Values
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "sh")
 
@@ -32,39 +26,14 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
     """Whether heli answers now."""
 
 
-def pack(before: Values) -> str:
-    """For the variable `BEFORE`."""
-    return base64.b64encode(json.dumps(dict(before), separators=(",", ":")).encode()).decode()
-
-
-def unpack(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """What the variables were before; nothing when this shell has no kit."""
-    try:
-        told = json.loads(base64.b64decode(environ.get(BEFORE, ""), validate=True))
-    except ValueError:
-        return {}
-    if not isinstance(told, dict):
-        return {}
-    return {name: value for name, value in told.items() if isinstance(value, str | None)}
-
-
-def without_kit(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment as it was before the kit."""
-    before = {**unpack(environ), BEFORE: None}
-    changed = {name: value for name, value in before.items() if value is not None}
-    return {name: value for name, value in environ.items() if name not in before} | changed
-
-
 def write_on(shell: str, guarded: Guarded) -> str:
     """Code that puts the kit on and guards it."""
-    kit = {**guarded.kit, BEFORE: pack(guarded.before)}
-    before = {**guarded.before, BEFORE: None}
-    return _WRITERS[shell](kit, before, guarded)
+    return _WRITERS[shell](guarded.kit, guarded.before, guarded)
 
 
-def write_off(shell: str, before: Values) -> str:
+def write_off(shell: str, changes: Values) -> str:
     """Code that puts everything back and takes the guard away."""
-    return _REMOVERS[shell] + _ASSIGNERS[shell]({**before, BEFORE: None})
+    return _REMOVERS[shell] + _ASSIGNERS[shell](changes)
 
 
 # The POSIX shells.

@@ -5,7 +5,6 @@ compiled coroutine is cancelled in a way that Python warns of and will take away
 """
 
 import asyncio
-import socket
 import ssl
 from http import HTTPStatus
 from typing import cast
@@ -70,24 +69,36 @@ class Connector:
             for address in addresses[:-1]:
                 try:
                     async with asyncio.timeout(self._timeout_s / len(addresses)):
-                        return await self._open(target, address=address)
+                        return await self._open(target, address)
                 except ssl.SSLError:
                     raise
                 except OSError:  # which a timeout is too: the next address may answer
                     continue
             if addresses:
-                return await self._open(target, address=addresses[-1])
+                return await self._open(target, addresses[-1])
         raise OSError(f"{target.host} has no address")
 
     async def _connect_through(self, proxy: OutboundProxy, target: Target) -> UpstreamConnection:
         """By way of the machine's own proxy."""
         await self._check_name(target)
-        sock, _ = await connect_through(proxy, target.host, target.port)
+        tls = self._tls_context()
+        made = self._unconnected(target)
+        protocol = cast(asyncio.Protocol, made)
+        transport, _ = await connect_through(proxy, target.host, target.port, tls)
         try:
-            return await self._open(target, sock=sock)
+            if target.is_tls:
+                loop = asyncio.get_running_loop()
+                inner = await loop.start_tls(transport, protocol, tls, server_hostname=target.host)
+                made.connection_made(cast(asyncio.Transport, inner))
+            else:
+                transport.set_protocol(protocol)
+                made.connection_made(transport)
+                transport.resume_reading()
         except BaseException:
-            sock.close()
+            transport.abort()
             raise
+        self._counters.connections_opened += 1
+        return made
 
     async def _check_name(self, target: Target) -> None:
         """Refuse a private target, as far as its name is known here: the proxy may know names that we do not.
@@ -105,23 +116,19 @@ class Connector:
                 self._unknown.clear()
             self._unknown[target.host] = now + UNKNOWN_FOR_S
 
-    async def _open(
-        self, target: Target, *, address: str = "", sock: socket.socket | None = None
-    ) -> UpstreamConnection:
-        """A connection to an address, or on a socket that leads to the target already."""
+    async def _open(self, target: Target, address: str) -> UpstreamConnection:
+        """A connection to one address of the target."""
         loop = asyncio.get_running_loop()
         tls = self._tls_context() if target.is_tls else None
         name = target.host if tls else None
-        made = UpstreamConnection(self._pool, target.pool_key)
+        made = self._unconnected(target)
         protocol = cast(asyncio.Protocol, made)
-        if sock is not None:
-            await loop.create_connection(lambda: protocol, sock=sock, ssl=tls, server_hostname=name)
-        else:
-            await loop.create_connection(
-                lambda: protocol, address, target.port, ssl=tls, server_hostname=name
-            )
+        await loop.create_connection(lambda: protocol, address, target.port, ssl=tls, server_hostname=name)
         self._counters.connections_opened += 1
         return made
+
+    def _unconnected(self, target: Target) -> UpstreamConnection:
+        return UpstreamConnection(self._pool, target.pool_key)
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:

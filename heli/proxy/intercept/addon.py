@@ -191,7 +191,7 @@ class ModelCalls:
         proxy = self._proxies.find(scheme, host, port)
         if proxy is not None:
             flow.server_conn = Server(address=(host, port))
-            flow.server_conn.via = ("http", (proxy.host, proxy.port))
+            flow.server_conn.via = ("https" if proxy.is_tls else "http", (proxy.host, proxy.port))
         self._counters.sent_directly += 1
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:

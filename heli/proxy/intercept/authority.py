@@ -1,13 +1,11 @@
-"""The certificate authority of the interceptor: one for each machine, that can vouch for little.
+"""The certificate authority of the interceptor, one for each machine: where it is, and how it is replaced.
 
-Its key never leaves its folder. Its certificate is limited, critically, to the hosts that are decrypted,
-so that a stolen key cannot impersonate anybody else. When it is replaced, the one before goes on for some
-days, for programs that were started before and know only that one.
+Its key never leaves its folder. When it is replaced, the one before goes on for some days, for programs that
+were started before and know only that one.
 """
 
 import datetime
 import fcntl
-import ipaddress
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,87 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from heli.providers.model_hosts import DECRYPTED_HOSTS, as_pattern, subtrees
+from heli.proxy.intercept.certificates import Authority, certify
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths, make_private
 
-LIFE = datetime.timedelta(days=365)
-"""Of an authority, the hour included by which it is dated back."""
 RENEW_BEFORE = datetime.timedelta(days=30)
 """An authority is replaced when it has so long to live."""
 OVERLAP = datetime.timedelta(days=7)
 """How long the one before is trusted, and used for programs that know no other."""
-LEAF_LIFE = datetime.timedelta(days=2)
-BACKDATED = datetime.timedelta(hours=1)
-"""For clocks that are behind."""
 
 CERTIFICATE = "ca.pem"
 KEY = "ca.key"
 PREVIOUS_CERTIFICATE = "previous.pem"
 PREVIOUS_KEY = "previous.key"
 ALLOWED = "allowed-hosts"
-
-
-class Authority:
-    """A key and the certificate that says what it may sign."""
-
-    def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
-        self._key = key
-        self.certificate = certificate
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    @property
-    def ends_at(self) -> datetime.datetime:
-        return self.certificate.not_valid_after_utc
-
-    @property
-    def made_at(self) -> datetime.datetime:
-        return self.certificate.not_valid_before_utc + BACKDATED
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` spell it."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-
-    @property
-    def permitted(self) -> list[str]:
-        """The DNS subtrees that it may sign for."""
-        constraints = self.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
-        return [str(name.value) for name in constraints.permitted_subtrees or ()]
-
-    def permits(self, host: str) -> bool:
-        return any(host == name or host.endswith(f".{name}") for name in self.permitted)
-
-    def sign_leaf(
-        self, host: str, public_key: ec.EllipticCurvePublicKey, now: datetime.datetime
-    ) -> x509.Certificate:
-        """A short-lived certificate for one host, which need not be one that the authority is limited to."""
-        issuer_id = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "heli")]))
-            .issuer_name(self.certificate.subject)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(min(now + LEAF_LIFE, self.ends_at))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(is_authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
-        )
 
 
 def certificate_file(paths: Paths) -> Path:
@@ -159,9 +94,16 @@ def change_allowed(paths: Paths, *, add: Sequence[str] = (), remove: Sequence[st
         _write(paths.authority / ALLOWED, "".join(f"{host}\n" for host in hosts).encode(), 0o600)
         authority = _read(paths.authority, KEY, CERTIFICATE)
         assert authority is not None
-        renewed = _certify(authority._key, [*DECRYPTED_HOSTS, *hosts], _now())
+        renewed = certify(authority.key, [*DECRYPTED_HOSTS, *hosts], _now())
         _write(paths.authority / CERTIFICATE, renewed.pem, 0o644)
         return renewed
+
+
+def unreached(paths: Paths, authority: Authority) -> list[str]:
+    """The hosts to be decrypted for which it may not sign, as it was made before they were known. Sorted."""
+    return [
+        name for name in subtrees([*DECRYPTED_HOSTS, *allowed_hosts(paths)]) if not authority.permits(name)
+    ]
 
 
 def certificates(paths: Paths, now: datetime.datetime | None = None) -> list[bytes]:
@@ -174,64 +116,13 @@ def _replace(paths: Paths, old: Authority | None, now: datetime.datetime, *, kee
     folder = make_private(paths.authority)
     if old is not None and keeps_old:
         _write(folder / PREVIOUS_CERTIFICATE, old.pem, 0o644)
-        _write(folder / PREVIOUS_KEY, _key_pem(old._key), 0o600)
+        _write(folder / PREVIOUS_KEY, old.key_pem, 0o600)
     else:
         _forget_previous(folder)
-    made = _certify(ec.generate_private_key(ec.SECP256R1()), [*DECRYPTED_HOSTS, *allowed_hosts(paths)], now)
-    _write(folder / KEY, _key_pem(made._key), 0o600)
+    made = certify(ec.generate_private_key(ec.SECP256R1()), [*DECRYPTED_HOSTS, *allowed_hosts(paths)], now)
+    _write(folder / KEY, made.key_pem, 0o600)
     _write(folder / CERTIFICATE, made.pem, 0o644)
     return made
-
-
-def _certify(key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], now: datetime.datetime) -> Authority:
-    """A certificate for an authority's key that is limited to these hosts."""
-    own_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "heli"),
-            # Distinct for each key: some stores look issuers up by name alone.
-            x509.NameAttribute(NameOID.COMMON_NAME, f"heli on this machine {own_id.digest.hex()[:8]}"),
-        ]
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now - BACKDATED + LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(is_authority=True), critical=True)
-        .add_extension(_constraints(hosts), critical=True)
-        .add_extension(own_id, critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own_id), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return Authority(key, certificate)
-
-
-def _constraints(hosts: Sequence[str]) -> x509.NameConstraints:
-    """These DNS names and no addresses: a limit on names alone would leave addresses without one."""
-    everything = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
-    return x509.NameConstraints(
-        permitted_subtrees=[x509.DNSName(name) for name in subtrees(hosts)],
-        excluded_subtrees=[x509.IPAddress(network) for network in everything],
-    )
-
-
-def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=is_authority,
-        crl_sign=is_authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _read(folder: Path, key_name: str, certificate_name: str) -> Authority | None:
@@ -244,12 +135,6 @@ def _read(folder: Path, key_name: str, certificate_name: str) -> Authority | Non
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         return None
     return Authority(key, certificate)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _forget_previous(folder: Path) -> None:

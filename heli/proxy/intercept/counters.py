@@ -16,6 +16,9 @@ REFUSAL_S = 600.0
 CLOSED_TIMES = 3
 """So often a program must hang up in the middle of a handshake before that counts as a refusal."""
 
+TOO_OLD = "the certificate authority was made before it was one to decrypt"
+"""Why a host is left alone until there is another authority."""
+
 
 class HostTraffic(msgspec.Struct):
     """What passed through to one host, unread."""
@@ -86,6 +89,9 @@ class Counters:
 
     def accepted(self, host: str, run: str) -> None:
         self._refusals.pop((run, host), None)
+        known = self.hosts.get(host)
+        if known is not None and known.reason == TOO_OLD:
+            known.reason = ""
 
     def does_refuse(self, host: str, run: str) -> bool:
         known = self._refusals.get((run, host))

@@ -7,7 +7,9 @@ hold, so that nobody gets to this machine's own network through heli.
 
 import asyncio
 import socket
+import ssl
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -32,9 +34,12 @@ KEEPALIVE = [
 class Dialer:
     """Opens connections by the operator's rules."""
 
-    def __init__(self, targets: Targets, proxies: OutboundProxies, timeout_s: float) -> None:
+    def __init__(self, targets: Targets, proxies: OutboundProxies, roots: Path, timeout_s: float) -> None:
+        """`roots` is a file of those that a proxy's own certificate may lead to."""
         self._targets = targets
         self._proxies = proxies
+        self._roots = roots
+        self._tls: ssl.SSLContext | None = None
         self._timeout_s = timeout_s
         self._reach: dict[tuple[str, int], tuple[float, bool]] = {}
         """Since when it is known of a host, and what."""
@@ -109,13 +114,24 @@ class Dialer:
 
     async def _open_through(self, proxy: OutboundProxy, target: Target, scheme: str) -> Streams:
         """Tunnels go by CONNECT; to requests for `http://` URLs a proxy listens as they are."""
+        tls = self._tls_context() if proxy.is_tls else None
         if scheme == "http":
-            return _tuned(await asyncio.open_connection(proxy.host, proxy.port))
-        sock, rest = await connect_through(proxy, target.host, target.port)
-        reader, writer = await asyncio.open_connection(sock=sock)
-        if rest:
-            reader.feed_data(rest)
-        return _tuned((reader, writer))
+            return _tuned(await asyncio.open_connection(proxy.host, proxy.port, ssl=tls))
+        transport, rest = await connect_through(proxy, target.host, target.port, tls)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        reader.feed_data(rest)
+        transport.resume_reading()
+        return _tuned((reader, asyncio.StreamWriter(transport, protocol, reader, loop)))
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """For proxies that are spoken to over TLS."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=self._roots)
+        return self._tls
 
 
 def _tuned(streams: Streams) -> Streams:

@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from heli.providers.model_hosts import DOCTOR_HOST, HostList
 from heli.proxy.gateway.faults import strike
 from heli.proxy.gateway.targets import TargetRefusedError
-from heli.proxy.intercept.counters import Counters
+from heli.proxy.intercept.counters import TOO_OLD, Counters
 from heli.proxy.intercept.dialing import Dialer, Streams, tune
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import BadProxyHeadError, ProxiedHead, read_proxied_head
@@ -132,7 +132,7 @@ class Front:
         if facts.host not in self._hosts():
             return ""
         if not self._prepare(facts.host, facts.run):
-            return "the certificate authority does not reach to it yet"
+            return TOO_OLD
         if self._counters.does_refuse(facts.host, facts.run.id if facts.run else ""):
             return "the program refuses heli's certificate"
         if facts.host != DOCTOR_HOST and not await self._dialer.is_within_reach(facts.host, facts.port):

@@ -83,10 +83,11 @@ class Interceptor:
         self.watch = GatewayWatch(_loopback(settings.host), ports.gateway)
         proxies = OutboundProxies(environ, (ports.intercept,))
         targets = Targets({}, settings.gateway.allow_targets, own_ports)
-        dialer = Dialer(targets, proxies, settings.gateway.connect_timeout_s)
+        roots = make_upstream_roots(paths, environ)
+        dialer = Dialer(targets, proxies, roots, settings.gateway.connect_timeout_s)
         hosts = AllowedHosts(paths)
         self._runs = Runs(paths.runs)
-        leaves = Leaves(paths)
+        self._leaves = leaves = Leaves(paths)
         plain = PlainHttp(hosts, dialer, self.watch, self._secret, self.counters)
         self.front = Front(
             settings.gateway,
@@ -114,7 +115,7 @@ class Interceptor:
             http2=False,
             upstream_cert=False,
             websocket=False,
-            ssl_verify_upstream_trusted_ca=str(make_upstream_roots(paths, environ)),
+            ssl_verify_upstream_trusted_ca=str(roots),
             tcp_timeout=int(settings.gateway.idle_timeout_s),
         )
 
@@ -222,6 +223,7 @@ class Interceptor:
                 "refusals": counters.refusals,
                 "tunnels": counters.hosts,
                 "tunnelled": counters.tunnelled,
+                "unreached": self._leaves.unreached(),
             }
         )
 

@@ -9,8 +9,8 @@ from OpenSSL import SSL
 
 from heli.proxy.gateway.faults import strike
 from heli.proxy.intercept import authority
-from heli.proxy.intercept.authority import LEAF_LIFE, Authority
 from heli.proxy.intercept.bundle import refresh_bundles
+from heli.proxy.intercept.certificates import LEAF_LIFE, Authority
 from heli.schema.paths import Paths
 from heli.schema.run import Run
 
@@ -35,7 +35,7 @@ class Leaves:
         """A server's context for this host, for a program of this run."""
         now = datetime.datetime.now(datetime.UTC)
         self._look(now)
-        signer = self._signer(host, run)
+        signer = self._signer(run)
         known = self._contexts.get((host, signer.fingerprint))
         if known is not None and now < known[0]:
             self._contexts.move_to_end((host, signer.fingerprint))
@@ -49,19 +49,25 @@ class Leaves:
     def prepare(self, host: str, run: Run | None) -> bool:
         """Make what will be shown for a host, so that it cannot fail once the program was told yes.
 
-        False when the authority may not sign for the host, as for one that was allowed a moment ago.
+        False when the authority that the program knows may not sign for the host: it was made before that was
+        one to decrypt.
         """
         strike("leaf")
         self._look(datetime.datetime.now(datetime.UTC))
-        if not self._current.permits(host):
+        if not self._signer(run).permits(host):
             return False
         self.context(host, run)
         return True
 
-    def _signer(self, host: str, run: Run | None) -> Authority:
+    def unreached(self) -> list[str]:
+        """The hosts to be decrypted for which the authority may not sign. Raises `OSError`."""
+        self._look(datetime.datetime.now(datetime.UTC))
+        return authority.unreached(self._paths, self._current)
+
+    def _signer(self, run: Run | None) -> Authority:
         """The authority before, for programs that may know no other: all but those started since."""
         old = self._previous
-        if old is None or not old.permits(host):
+        if old is None:
             return self._current
         # Certificates know whole seconds. A program that started meanwhile trusts both.
         if run is not None and run.started_ns / 1e9 > self._current.made_at.timestamp() + 1:

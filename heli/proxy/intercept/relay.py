@@ -42,3 +42,5 @@ async def _pass(
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+    else:  # TLS to a proxy knows no half-closed connection
+        writer.close()

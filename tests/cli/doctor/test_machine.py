@@ -21,6 +21,7 @@ from heli.cli.doctor.machine import (
 from heli.cli.doctor.surroundings import look_at_environment
 from heli.proxy.intercept.authority import certificate_file
 from heli.schema.settings import Loaded, load_settings
+from tests.proxy.intercept.certificates import make_aged
 
 HOSTS = ("api.openai.com", "*.openai.azure.com")
 
@@ -109,6 +110,13 @@ def test_an_authority_reaches_to_helis_own_host(loaded: Loaded) -> None:
     assert good.state is State.GOOD
 
 
+def test_an_authority_that_is_too_old_for_some_hosts_is_found(loaded: Loaded) -> None:
+    make_aged(loaded.paths, lacking=("api.openai.com",))
+    (found,) = wrong(check_authority(loaded.paths))
+    assert "before heli knew 1 host (api.openai.com)" in found.message
+    assert found.fix == "heli ca rotate"
+
+
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
@@ -141,9 +149,18 @@ def test_what_is_no_trap_is_not_found(environ: dict[str, str]) -> None:
     assert wrong(look_at_environment(environ, HOSTS, [8787], 8791)) == []
 
 
-def test_a_proxy_of_the_users_is_worth_a_note() -> None:
-    (told,) = look_at_environment({"https_proxy": "http://corp:3128"}, HOSTS, [], 8791)
-    assert (told.state, "heli calls providers by it" in told.message) == (State.NOTE, True)
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("http://corp:3128", "heli calls providers by it"),
+        ("corp:3128", "heli calls providers by it"),
+        ("https://corp", "heli calls providers by it"),
+        ("socks5h://corp:1080", "a socks5h proxy, which heli does not speak to: it calls providers directly"),
+    ],
+)
+def test_a_proxy_of_the_users_is_worth_a_note(url: str, what: str) -> None:
+    (told,) = look_at_environment({"https_proxy": url}, HOSTS, [], 8791)
+    assert (told.state, what in told.message) == (State.NOTE, True)
 
 
 def test_the_exit_code_says_that_there_is_something_to_mend(loaded: Loaded, heli: Callable) -> None:

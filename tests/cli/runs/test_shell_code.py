@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from heli.cli.runs.shell_code import BEFORE, SHELLS, Guarded, pack, unpack, without_kit, write_off, write_on
+from heli.cli.runs.before import BEFORE, changes_back, pack
+from heli.cli.runs.shell_code import SHELLS, Guarded, write_off, write_on
 
 ROOT = Path(__file__).parents[3]
 KIT = {"HTTPS_PROXY": "http://run-1:x@127.0.0.1:1", "NO_PROXY": 'a\'b "c" $HOME `x` \\', "NEW": "1"}
 OLD = {"HTTPS_PROXY": "http://corporate:3128", "NO_PROXY": "it's $mine"}
+WHOLE = {**KIT, BEFORE: pack(KIT, OLD)}
 
 
 class Port:
@@ -90,18 +92,14 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
 
 
 def guarded(port: Port, is_on: bool = True) -> Guarded:
-    before = {name: OLD.get(name) for name in KIT}
-    return Guarded(kit=KIT, before=before, host="127.0.0.1", port=port.number, is_on=is_on)
-
-
-def on() -> dict[str, str]:
-    return {**KIT, BEFORE: pack({name: OLD.get(name) for name in KIT})}
+    before = {name: OLD.get(name) for name in WHOLE}
+    return Guarded(kit=WHOLE, before=before, host="127.0.0.1", port=port.number, is_on=is_on)
 
 
 def test_the_guard_follows_heli(shell: tuple[str, Shell], port: Port) -> None:
     name, opened = shell
     opened.run(write_on(name, guarded(port)))
-    assert opened.variables() == on()
+    assert opened.variables() == WHOLE
 
     port.close()
     opened.run("_heli_guard")
@@ -111,13 +109,13 @@ def test_the_guard_follows_heli(shell: tuple[str, Shell], port: Port) -> None:
     assert opened.variables() == OLD
     port.open()
     opened.run("_heli_guard")
-    assert opened.variables() == on()
+    assert opened.variables() == WHOLE
 
 
 def test_what_was_put_on_can_be_taken_off(shell: tuple[str, Shell], port: Port) -> None:
     name, opened = shell
     opened.run(write_on(name, guarded(port)))
-    opened.run(write_off(name, {variable: OLD.get(variable) for variable in KIT}))
+    opened.run(write_off(name, changes_back(WHOLE)))
     assert opened.variables() == OLD
 
 
@@ -126,7 +124,7 @@ def test_a_shell_that_begins_without_heli_is_captured_later(shell: tuple[str, Sh
     opened.run(write_on(name, guarded(port, is_on=False)))
     assert opened.variables() == OLD
     opened.run("_heli_guard")
-    assert opened.variables() == on()
+    assert opened.variables() == WHOLE
 
 
 def test_the_guard_keeps_the_code_of_the_last_command_and_the_users_hook(tmp_path: Path, port: Port) -> None:
@@ -138,7 +136,7 @@ def test_the_guard_keeps_the_code_of_the_last_command_and_the_users_hook(tmp_pat
     opened.run(write_on("bash", guarded(port)))
     assert opened.run('echo "$PROMPT_COMMAND"') == "_heli_guard; mine"
     assert opened.run("(exit 7); _heli_guard; echo $?") == "7"
-    opened.run(write_off("bash", {variable: OLD.get(variable) for variable in KIT}))
+    opened.run(write_off("bash", changes_back(WHOLE)))
     assert opened.run('echo "$PROMPT_COMMAND"') == "mine"
     opened.close()
 
@@ -154,14 +152,6 @@ def test_plain_shells_get_the_variables_alone(port: Port) -> None:
     assert "_heli" not in write_on("sh", guarded(port))
     assert write_on("sh", guarded(port, is_on=False)) == ""
     assert set(SHELLS) == {"bash", "zsh", "fish", "powershell", "sh"}
-
-
-def test_what_was_before_is_found_again() -> None:
-    before = {"A": "x", "B": None}
-    environ = {"A": "kit", "B": "kit", "C": "other", BEFORE: pack(before)}
-    assert unpack(environ) == before
-    assert without_kit(environ) == {"A": "x", "C": "other"}
-    assert unpack({BEFORE: "nonsense!"}) == unpack({BEFORE: "MQ=="}) == unpack({}) == {}
 
 
 def test_heli_env_tells_what_to_do_when_it_does_not_run(
@@ -206,9 +196,23 @@ def test_heli_env_prints_json(heli: Callable, well: int, monkeypatch, home: Path
     assert kit["HELI_SESSION"] == "mine"
     assert kit["HTTPS_PROXY"].endswith(f"@127.0.0.1:{well}")
     assert (home / "state" / "runs" / f"{kit['HELI_RUN_ID']}.json").exists()
-    monkeypatch.setenv(BEFORE, pack({"NODE_EXTRA_CA_CERTS": None, "HTTPS_PROXY": "http://x"}))
-    assert json.loads(heli("env", "--unset", "--json").out) == {
-        "NODE_EXTRA_CA_CERTS": None,
-        "HTTPS_PROXY": "http://x",
-    }
-    assert "export HTTPS_PROXY=http://x" in heli("env", "--unset", "--shell", "bash").out
+    assert BEFORE in kit
+
+
+def test_heli_env_puts_back_and_takes_its_guard_away(heli: Callable, monkeypatch) -> None:
+    for name, value in WHOLE.items():
+        monkeypatch.setenv(name, value)
+    assert json.loads(heli("env", "--unset", "--json").out) == {**OLD, "NEW": None, BEFORE: None}
+    assert "export HTTPS_PROXY=http://corporate:3128" in heli("env", "--unset", "--shell", "bash").out
+
+
+def test_heli_env_takes_the_guard_away_while_heli_does_not_answer(
+    heli: Callable, shell: tuple[str, Shell], port: Port
+) -> None:
+    name, opened = shell
+    opened.run(write_on(name, guarded(port, is_on=False)))
+    told = heli("env", "--unset", "--shell", name)
+    assert told.err == "heli: no variable to put back\n"
+    opened.run(told.out)
+    opened.run("_heli_guard 2>/dev/null")
+    assert opened.variables() == OLD

@@ -10,6 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from heli.providers.model_hosts import DECRYPTED_HOSTS
+from heli.proxy.intercept.authority import CERTIFICATE, KEY
+from heli.proxy.intercept.certificates import certify
+from heli.schema.paths import Paths, make_private
+
 
 class Root:
     """An authority of the world outside: a company's, or the public web's."""
@@ -42,6 +47,16 @@ class Root:
         )
         certificate = _for_servers(builder, key, names).sign(self._key, hashes.SHA256())
         return write_pem(self._folder / f"{name}.pem", key, certificate)
+
+
+def make_aged(paths: Paths, lacking: Sequence[str]) -> None:
+    """heli's authority as it was made when heli did not know these hosts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    known = [host for host in DECRYPTED_HOSTS if host.removeprefix("*.") not in lacking]
+    made = certify(key, known, datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30))
+    make_private(paths.authority)
+    (paths.authority / CERTIFICATE).write_bytes(made.pem)
+    (paths.authority / KEY).write_bytes(made.key_pem)
 
 
 def self_signed(folder: Path, *names: str) -> Path:

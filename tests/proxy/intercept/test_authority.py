@@ -22,9 +22,13 @@ from heli.proxy.intercept.authority import (
     current,
     previous,
     rotate,
+    unreached,
 )
+from heli.proxy.intercept.leaves import Leaves
 from heli.schema.errors import UsageError
 from heli.schema.paths import Paths
+from heli.schema.run import Run
+from tests.proxy.intercept.certificates import make_aged
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 
@@ -149,6 +153,30 @@ def test_an_allowed_host_can_be_taken_away(paths: Paths) -> None:
 def test_what_is_no_host_is_not_allowed(paths: Paths, text: str) -> None:
     with pytest.raises(UsageError):
         change_allowed(paths, add=[text])
+
+
+def test_hosts_that_were_not_known_when_it_was_made_are_told(paths: Paths) -> None:
+    make_aged(paths, lacking=("api.openai.com", "api.groq.com"))
+    aged = current(paths)
+
+    assert unreached(paths, aged) == ["api.groq.com", "api.openai.com"]
+    assert unreached(paths, rotate(paths, at_once=False)) == []
+
+
+def test_a_program_that_knows_only_an_older_authority_is_not_shown_a_newer_one(paths: Paths) -> None:
+    """For a host that the older one may not sign for it is left alone, as what it would be shown fails."""
+    make_aged(paths, lacking=("api.openai.com",))
+    fresh = rotate(paths, at_once=False)
+    leaves = Leaves(paths)
+    made_ns = int(fresh.made_at.timestamp() * 1e9)
+    before, after = (a_run(made_ns + shift_s * 10**9) for shift_s in (-60, 60))
+
+    assert [leaves.prepare("api.openai.com", run) for run in (before, None, after)] == [False, False, True]
+    assert leaves.prepare("api.anthropic.com", before)
+
+
+def a_run(started_ns: int) -> Run:
+    return Run(id="run-12345678", pid=1, started_ns=started_ns, session_id="s", session_name="s")
 
 
 def test_a_damaged_authority_is_made_anew(paths: Paths) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from heli.proxy.intercept.authority import current
+from heli.proxy.intercept.authority import current, rotate
 from heli.proxy.intercept.bundle import make_bundle
-from tests.proxy.intercept.certificates import Root, write_pem
+from heli.schema.paths import Paths
+from tests.proxy.intercept.certificates import Root, make_aged, write_pem
 from tests.proxy.intercept.rig import Rig, ask_connect, get, running
 from tests.proxy.intercept.world import CompanyProxy, serve_pages
 from tests.rel.heli_under_test import wait_until
@@ -138,7 +139,7 @@ def _stolen(rig: Rig, folder: Path, host: str) -> Path:
                 builder = builder.add_extension(each.value, each.critical)
         from cryptography.hazmat.primitives import hashes
 
-        leaf = builder.sign(authority._key, hashes.SHA256())
+        leaf = builder.sign(authority.key, hashes.SHA256())
     return write_pem(folder / f"{host}.pem", key, leaf)
 
 
@@ -226,23 +227,26 @@ def test_a_host_is_decrypted_once_it_is_allowed(rig: Rig, standin: StandIn) -> N
     assert wait_until(issuer, 10, "the interceptor to see the new host") == "heli"
 
 
-def test_calls_to_providers_go_by_the_companys_proxy_too(outside: Root, tmp_path: Path) -> None:
-    """The gateway's, and those past the gateway."""
+def test_a_host_that_the_authority_is_too_old_for_is_tunnelled_and_told(
+    outside: Root, tmp_path: Path
+) -> None:
+    make_aged(Paths.from_environ({"HELI_HOME": str(tmp_path / "heli")}), lacking=("api.openai.com",))
     pem = outside.server("api.openai.com", name="provider")
-    with serve_pages(pem) as port, CompanyProxy(port, user="me:secret") as proxy:
-        more = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(outside.file)}
-        with running(tmp_path / "heli", "", **more) as rig:
-            told = rig.curl("https://api.openai.com/v1/models")
+    with (
+        serve_pages(pem) as port,
+        CompanyProxy(port) as proxy,
+        running(tmp_path / "heli", "", HTTPS_PROXY=proxy.url) as rig,
+    ):
+        assert page_of(rig, outside, "api.openai.com") == b"page of api.openai.com"
+        told = rig.status()
+        assert told["unreached"] == ["api.openai.com"]
+        assert "authority was made before" in told["tunnels"]["api.openai.com"]["reason"]
 
-            assert told == "page of api.openai.com"
-            assert rig.metric("handed_over_total") == 1
-            assert proxy.asked == ["CONNECT api.openai.com:443"]
-
-            rig.heli.kill("gateway")
-            wait_until(lambda: rig.metric("gateway_up") == 0, 5, "the interceptor to notice")
-            assert rig.curl("https://api.openai.com/v1/models") == "page of api.openai.com"
-            assert rig.metric("sent_directly_total") == 1
-            assert proxy.asked == ["CONNECT api.openai.com:443"] * 2
+        made_at = rotate(rig.paths, at_once=False).made_at
+        rig.a_run("run-after001", started_ns=int((made_at.timestamp() + 2) * 1e9))
+        wait_until(lambda: rig.status()["unreached"] == [], 15, "the new authority")
+        with rig.connect("api.openai.com", run="run-after001"):
+            assert rig.status()["tunnels"]["api.openai.com"]["reason"] == ""
 
 
 # Who may go where.

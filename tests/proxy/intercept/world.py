@@ -1,5 +1,6 @@
 """The world outside for the interceptor: every name leads to one server, by way of a company's proxy."""
 
+import asyncio
 import base64
 import contextlib
 import http.server
@@ -7,8 +8,10 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 
@@ -54,6 +57,46 @@ class CompanyProxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def tls_in_front(port: int, pem: Path) -> Iterator[int]:
+    """A port on which whoever comes by TLS reaches another one, of this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    ready = Future[tuple[int, Callable[[], object]]]()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far = await asyncio.open_connection("127.0.0.1", port)
+        ways = pass_on(reader, far[1]), pass_on(far[0], writer)
+        await asyncio.gather(*ways, return_exceptions=True)
+        far[1].close()
+        writer.close()
+
+    async def serve() -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+        stop = partial(loop.call_soon_threadsafe, stopped.set)
+        ready.set_result((server.sockets[0].getsockname()[1], stop))
+        await stopped.wait()
+        server.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    tls_port, stop = ready.result(10)
+    try:
+        yield tls_port
+    finally:
+        stop()
+        thread.join()
 
 
 class _Server(socketserver.ThreadingTCPServer):
