@@ -2,8 +2,8 @@
 
 from heli.proxy.gateway.faults import ARMED, strike
 
-FAULT_POINTS = ("hosts", "leaf", "run", "search", "hand_over", "watch", "sweep", "metrics")
-"""By the names of which `HELI_FAULT` arms them."""
+FAULT_POINTS = ("hosts", "leaf", "run", "search", "watch", "sweep", "metrics")
+"""By the names of which `HELI_FAULT` arms them; beside them, each hook by its own."""
 
 
 def pass_by(point: str) -> None:

@@ -16,7 +16,7 @@ from mitmproxy.options import Options
 
 from heli.providers.model_hosts import HostList
 from heli.proxy.gateway.targets import Targets
-from heli.proxy.intercept.addon import Layers, ModelCalls, Tls
+from heli.proxy.intercept.addon import ModelCalls, Tls
 from heli.proxy.intercept.authority import ALLOWED, allowed_hosts
 from heli.proxy.intercept.bundle import make_upstream_roots
 from heli.proxy.intercept.counters import Counters, render
@@ -26,6 +26,7 @@ from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.fault_points import pass_by
 from heli.proxy.intercept.front import Front
 from heli.proxy.intercept.gateway_watch import GatewayWatch
+from heli.proxy.intercept.guarded_hooks import guard_hooks
 from heli.proxy.intercept.leaves import Leaves
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import ProxiedHead
@@ -86,12 +87,11 @@ class Interceptor:
         dialer = Dialer(targets, proxies, settings.gateway.connect_timeout_s)
         hosts = AllowedHosts(paths)
         self._runs = Runs(paths.runs)
-        leaves = Leaves(paths)
         plain = PlainHttp(hosts, dialer, self.watch, self._secret, self.counters)
         self.front = Front(
             settings.gateway,
             hosts,
-            leaves.prepare,
+            Leaves(paths).prepare,
             self._runs,
             dialer,
             plain,
@@ -102,13 +102,14 @@ class Interceptor:
         self._doctor = DoctorHost()
         self._options = options = Options()
         self._master = Master(options)
-        self._master.addons.add(  # type: ignore[no-untyped-call]
+        for addon in (
             ModelCalls(
                 settings, self._secret, self.watch, proxies, self.counters, self._connections, self._doctor
             ),
-            Layers(self._connections),
-            Tls(leaves, self.counters, self._connections),
-        )
+            Tls(self.counters, self._connections),
+        ):
+            guard_hooks(addon, self.counters)
+            self._master.addons.add(addon)  # type: ignore[no-untyped-call]
         options.update(  # type: ignore[no-untyped-call]
             confdir=str(make_private(paths.cache / "mitmproxy")),
             http2=False,
@@ -234,7 +235,7 @@ async def serve(loaded: Loaded, environ: Mapping[str, str], sock: socket.socket)
     """Serve on a socket until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Names are resolved there: some that nobody answers for must not hold up the others.
+    # mitmproxy resolves names there: some that nobody answers for must not hold up the others.
     loop.set_default_executor(ThreadPoolExecutor(MOST_THREADS, "heli"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
