@@ -56,4 +56,4 @@ def test_the_commands_pass_it_to_the_backend(heli, backend, command):
 def test_other_commands_take_no_filter(heli):
     ran = heli("show", "-user:alice")
     assert (ran.code, ran.out) == (ExitCode.USAGE, "")
-    assert ran.err == "heli: no such option: -u\n      see `heli show --help`\n"
+    assert ran.err == "heli: there is no option -u\n      see `heli show --help`\n"

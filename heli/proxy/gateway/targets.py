@@ -1,8 +1,6 @@
 """Where a call goes, and whether it may: no caller reaches this machine's own network through heli."""
 
-import asyncio
 import ipaddress
-import socket
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
@@ -10,6 +8,7 @@ import msgspec
 
 from heli.providers.hosts import called_origin, find_host, listener_origin, origin_of
 from heli.proxy.gateway.heads import RequestHead
+from heli.proxy.resolving import Resolver
 from heli.schema.exchange import Listener
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -66,6 +65,7 @@ class Targets:
         self._allowed_networks = [network for entry in allowed if (network := _network(entry))]
         self._own_ports = frozenset(own_ports)
         self._known: dict[str, Target] = {}
+        self._resolver = Resolver()
 
     def choose(self, listener: Listener, head: RequestHead) -> Target:
         """The target of a call. Raises `TargetRefusedError` with a reason for the caller."""
@@ -124,8 +124,7 @@ class Targets:
 
         Raises `TargetRefusedError`, and `OSError` for a name that nobody knows.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        found = await self._resolver.find(target.host, target.port)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for text in addresses:
             self._check(target, ipaddress.ip_address(text.partition("%")[0]))

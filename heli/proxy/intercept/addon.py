@@ -1,6 +1,7 @@
 """What heli does to decrypted calls: gives each to the gateway, or to the provider when there is no gateway.
 
-The hooks of an addon for mitmproxy. None of them keeps a flow, and bodies stream in both directions.
+The hooks of addons for mitmproxy; `guarded_hooks` tells what holds for all of them. None keeps a flow, and
+bodies stream in both directions.
 """
 
 import logging
@@ -10,19 +11,13 @@ from mitmproxy import http, tcp, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.connection import Server
-from mitmproxy.proxy import layer
-from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
-from OpenSSL import SSL
 
 from heli.providers.hosts import called_origin
 from heli.providers.model_hosts import DOCTOR_HOST
-from heli.proxy.gateway.faults import strike
 from heli.proxy.intercept.counters import Counters
 from heli.proxy.intercept.decrypted import DecryptedConnection
 from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.gateway_watch import GatewayWatch
-from heli.proxy.intercept.http_layer import CallsLayer
-from heli.proxy.intercept.leaves import Leaves
 from heli.proxy.intercept.tagging import for_provider, handed_over, header_bytes
 from heli.proxy.outbound_proxy import OutboundProxies
 from heli.schema.settings import Settings
@@ -33,53 +28,20 @@ RUN_PATIENCE_S = 0.1
 """A call waits no longer to learn whose it is."""
 
 
-class Layers:
-    """Which protocols a decrypted connection speaks: TLS, then HTTP/1.1, and nothing else is guessed."""
+class Tls:
+    """TLS with providers as mitmproxy has it, which verifies them; and what came of TLS with programs."""
 
-    def __init__(self, connections: dict[str, DecryptedConnection]) -> None:
-        self._connections = connections
-
-    def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        context = nextlayer.context
-        if any(isinstance(each, ClientTLSLayer) for each in context.layers):
-            found = CallsLayer(context)
-            connection = self._connections.get(context.client.id)
-            if connection is not None:
-                connection.facts.http = found
-            nextlayer.layer = found
-        else:
-            outer = ServerTLSLayer(context)
-            outer.child_layer = ClientTLSLayer(context)
-            nextlayer.layer = outer
-
-
-class Tls(TlsConfig):
-    """TLS with programs by heli's own leaves; with providers as mitmproxy has it, which verifies them."""
-
-    def __init__(
-        self, leaves: Leaves, counters: Counters, connections: dict[str, DecryptedConnection]
-    ) -> None:
-        self._leaves = leaves
+    def __init__(self, counters: Counters, connections: dict[str, DecryptedConnection]) -> None:
+        self._verifying = TlsConfig()
         self._counters = counters
         self._connections = connections
 
-    def configure(self, updated: set[str]) -> None:
-        """No store of certificates: that would make an authority of mitmproxy's own."""
+    def load(self, loader: Loader) -> None:
+        """The options of it."""
+        self._verifying.load(loader)  # type: ignore[no-untyped-call]
 
-    def running(self) -> None:
-        """The same."""
-
-    def request(self, flow: http.HTTPFlow) -> None:
-        """No lists of revoked certificates are served."""
-
-    def tls_clienthello(self, tls_clienthello: tls.ClientHelloData) -> None:
-        """Nobody is called before a request is there."""
-
-    def tls_start_client(self, tls_start: tls.TlsData) -> None:
-        connection = self._connections[tls_start.conn.id]
-        facts = connection.facts
-        tls_start.ssl_conn = SSL.Connection(self._leaves.context(facts.host, facts.run))
-        tls_start.ssl_conn.set_accept_state()
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        self._verifying.tls_start_server(data)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         facts = self._connections[data.conn.id].facts
@@ -141,15 +103,14 @@ class ModelCalls:
         if connection is not None and connection.facts.host == DOCTOR_HOST:
             request.data.scheme = b"http"
             request.data.host, request.data.port = "127.0.0.1", self._doctor.port
-            return
-        try:
-            strike("hand_over")
-            if connection is not None and await self._has_gateway(connection, request):
-                await self._hand_over(connection, request)
-                return
-        except Exception:
-            self._counters.own_faults += 1
-            log.exception("a call could not be handed over")
+        elif connection is not None and await self._has_gateway(connection, request):
+            await self._hand_over(connection, request)
+        else:
+            self._send_directly(flow)
+
+    def requestheaders_failed(self, flow: http.HTTPFlow) -> None:
+        """The call is as it came, as it is handed over by the last step that could fail."""
+        flow.request.stream = True
         self._send_directly(flow)
 
     async def _has_gateway(self, connection: DecryptedConnection, request: http.Request) -> bool:
@@ -203,6 +164,8 @@ class ModelCalls:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None:
             flow.response.stream = True
+
+    responseheaders_failed = responseheaders  # or the reply is held back, and a break looks like a failure
 
     def tcp_message(self, flow: tcp.TCPFlow) -> None:
         """Bytes of an upgraded connection have passed; they are the gateway's to record."""

@@ -13,7 +13,7 @@ from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, mode_specs, server
 
 from heli.proxy.intercept.breaking import reset
-from heli.proxy.intercept.http_layer import FarSide
+from heli.proxy.intercept.http_layer import FarSide, layers_of
 from heli.proxy.intercept.tunnelled import Tunnelled
 
 MOST_WAITING_EVENTS = 16
@@ -62,7 +62,9 @@ class DecryptedConnection(server.LiveConnectionHandler):
         self._master = master
         self._began: float | None = time.monotonic()
         """When the handshake or the head under way began; `None` when neither is."""
-        self.layer.context.server.address = (facts.host, facts.port)
+        context = self.layer.context
+        context.server.address = (facts.host, facts.port)
+        self.layer = layers_of(facts, context)
         self._loop = asyncio.get_running_loop()
         self.has_crashed = False
         self._is_caught_up = asyncio.Event()
@@ -123,8 +125,8 @@ class DecryptedConnection(server.LiveConnectionHandler):
 
     def _waiting_bytes(self) -> int:
         """Bytes that came and belong to a head, or a request, that cannot be dealt with yet."""
-        if self.facts.http is None:
-            return 0 if self.client.tls_established else 1
+        if self.facts.http is None or not self.client.tls_established:
+            return 1
         reader: Any = self.facts.http.connections.get(self.client)
         buffer = getattr(reader, "buf", b"")
         is_in_body = getattr(reader, "request", None) is not None

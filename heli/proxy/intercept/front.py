@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy.layers.tls import parse_client_hello
+from OpenSSL import SSL
 
 from heli.providers.model_hosts import DOCTOR_HOST, HostList
 from heli.proxy.gateway.faults import strike
@@ -43,7 +44,7 @@ class Front:
         self,
         limits: GatewaySettings,
         hosts: Callable[[], HostList],
-        prepare: Callable[[str, Run | None], bool],
+        prepare: Callable[[str, Run | None], SSL.Context | None],
         runs: Runs,
         dialer: Dialer,
         plain: PlainHttp,
@@ -131,7 +132,8 @@ class Front:
         strike("hosts")
         if facts.host not in self._hosts():
             return ""
-        if not self._prepare(facts.host, facts.run):
+        facts.tls = self._prepare(facts.host, facts.run)
+        if facts.tls is None:
             return TOO_OLD
         if self._counters.does_refuse(facts.host, facts.run.id if facts.run else ""):
             return "the program refuses heli's certificate"

@@ -1,6 +1,7 @@
-"""mitmproxy's HTTP/1.1, and what a call needs that it does not know: interim replies and trailers.
+"""The layers of a decrypted connection, and what a call needs that mitmproxy's HTTP/1.1 does not know.
 
-Both are left out: mitmproxy takes an interim reply for the reply, and crashes at a trailer.
+Interim replies and trailers are left out: mitmproxy takes an interim reply for the reply, and crashes at a
+trailer.
 """
 
 from typing import Any
@@ -9,8 +10,12 @@ import h11
 from h11._readers import Http10Reader
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, RegisterHttpConnection
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+from OpenSSL import SSL
+
+from heli.proxy.intercept.tunnelled import Tunnelled
 
 
 class _WithoutTrailers:
@@ -83,3 +88,25 @@ class CallsLayer(HttpLayer):
             reader.__class__ = FarSide
             reader.state = reader.read_headers
         yield from super().register_connection(command)
+
+
+class ProgramTls(ClientTLSLayer):
+    """TLS with a program, by a leaf that is there already: no hook is asked for it, which might fail."""
+
+    def __init__(self, context: Context, shown: SSL.Context) -> None:
+        super().__init__(context)
+        self._shown = shown
+
+    def start_tls(self) -> layer.CommandGenerator[None]:
+        self.tls = SSL.Connection(self._shown)
+        self.tls.set_accept_state()
+        yield from ()
+
+
+def layers_of(facts: Tunnelled, context: Context) -> layer.Layer:
+    """What a decrypted connection speaks: TLS, then HTTP/1.1, and nothing else is guessed."""
+    assert facts.tls is not None, "it is decrypted, so there is a leaf"
+    outer = ServerTLSLayer(context)
+    outer.child_layer = inner = ProgramTls(context, facts.tls)
+    facts.http = inner.child_layer = CallsLayer(context)
+    return outer

@@ -17,7 +17,7 @@ from mitmproxy.options import Options
 from heli.providers.model_hosts import HostList
 from heli.proxy.gateway.faults import strike
 from heli.proxy.gateway.targets import Targets
-from heli.proxy.intercept.addon import Layers, ModelCalls, Tls
+from heli.proxy.intercept.addon import ModelCalls, Tls
 from heli.proxy.intercept.authority import ALLOWED, allowed_hosts
 from heli.proxy.intercept.bundle import make_upstream_roots
 from heli.proxy.intercept.counters import Counters, render
@@ -26,6 +26,7 @@ from heli.proxy.intercept.dialing import Dialer, Streams
 from heli.proxy.intercept.doctor_host import DoctorHost
 from heli.proxy.intercept.front import Front
 from heli.proxy.intercept.gateway_watch import GatewayWatch
+from heli.proxy.intercept.guarded_hooks import guard_hooks
 from heli.proxy.intercept.leaves import Leaves
 from heli.proxy.intercept.plain_http import PlainHttp
 from heli.proxy.intercept.proxied_head import ProxiedHead
@@ -103,13 +104,14 @@ class Interceptor:
         self._doctor = DoctorHost()
         self._options = options = Options()
         self._master = Master(options)
-        self._master.addons.add(  # type: ignore[no-untyped-call]
+        for addon in (
             ModelCalls(
                 settings, self._secret, self.watch, proxies, self.counters, self._connections, self._doctor
             ),
-            Layers(self._connections),
-            Tls(leaves, self.counters, self._connections),
-        )
+            Tls(self.counters, self._connections),
+        ):
+            guard_hooks(addon, self.counters)
+            self._master.addons.add(addon)  # type: ignore[no-untyped-call]
         options.update(  # type: ignore[no-untyped-call]
             confdir=str(make_private(paths.cache / "mitmproxy")),
             http2=False,
@@ -236,7 +238,7 @@ async def serve(loaded: Loaded, environ: Mapping[str, str], sock: socket.socket)
     """Serve on a socket until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Names are resolved there: some that nobody answers for must not hold up the others.
+    # mitmproxy resolves names there: some that nobody answers for must not hold up the others.
     loop.set_default_executor(ThreadPoolExecutor(MOST_THREADS, "heli"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

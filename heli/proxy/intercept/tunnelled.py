@@ -9,6 +9,7 @@ from heli.schema.run import Run
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.layers.http import HttpLayer
+    from OpenSSL import SSL
 
 
 class Tunnelled(msgspec.Struct):
@@ -20,8 +21,10 @@ class Tunnelled(msgspec.Struct):
     """By the user name; the process may tell more."""
     searching: "asyncio.Task[Run | None] | None" = None
     """Looks for the run by the process."""
+    tls: "SSL.Context | None" = None
+    """What the program is shown, when it is decrypted."""
     http: "HttpLayer | None" = None
-    """The layer that reads the decrypted bytes, once it is there."""
+    """The layer that reads the decrypted bytes, when there are some."""
     error: str = ""
 
     async def find_run(self, patience_s: float) -> Run | None:
