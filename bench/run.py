@@ -25,6 +25,7 @@ from processes import (
     stay_off_the_proxies_core,
     wait_for_answer,
     wait_until,
+    warm_memory,
 )
 from targets import TARGETS, Target
 
@@ -82,6 +83,7 @@ def measure_proxies(asked: argparse.Namespace) -> dict:
     """`targets: {name: {version, cold_start_s, resident_mb, rounds: […]}}` and `missing: {name: reason}`."""
     for home in ("heli", "heli-plain"):
         shutil.rmtree(BUILD / home, ignore_errors=True)
+    warm_memory()
     upstream = free_port()
     measured: dict[str, dict] = {}
     missing: dict[str, str] = {}

@@ -78,21 +78,25 @@ def become(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
 
 
 def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
-    """Run the program to its end. Raises `CannotStartError`."""
+    """Run the program to its end. Raises `CannotStartError`.
+
+    From then on, signals that would end heli are held back: they were meant for the program, whose exit code
+    they would take away. heli has a second's work left.
+    """
     file = find_program(command, environ)
     _flush()
     signal.signal(
         signal.SIGCHLD, signal.SIG_DFL
     )  # Who ignores it, as our parent may, has no child to wait for.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    after = before
     try:
         child = _spawn(file, command, environ, before)
         ended = _Watch(child).until_end()
-        while pending := signal.sigpending() & _ENDING:  # meant for the program, which has ended
-            signal.sigwait(pending)
+        after = before | _ENDING
         return ended
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, after)
 
 
 def _flush() -> None:
@@ -208,5 +212,6 @@ def end_like(ended: Ended) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.kill(os.getpid(), signal.SIGINT)
     return ended.code

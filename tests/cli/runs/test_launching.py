@@ -77,7 +77,7 @@ def test_a_second_signal_does_not_take_the_exit_code_away() -> None:
     """`timeout` signals the group, and heli once more: by then the program may have ended of the first."""
     program = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(7))\n"
     program += "print('ready', flush=True)\nwhile True: time.sleep(1)"
-    for pause_s in (0.0, 0.01, 0.02, 0.03):
+    for pause_s in (0.0, 0.005, 0.01, 0.02, 0.03):
         heli = subprocess.Popen(
             [*LAUNCH, sys.executable, "-S", "-c", program],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, start_new_session=True,
