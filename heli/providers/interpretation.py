@@ -9,6 +9,7 @@ from heli.providers import previews
 from heli.providers.agents import NO_MARKS, AgentMarks, read_agent
 from heli.providers.charging import Charge, expected_charge
 from heli.providers.encoding import arrival_us, decode_body
+from heli.providers.endings import as_heard
 from heli.providers.failures import read_failure
 from heli.providers.formats.format import Answer
 from heli.providers.formats.opaque import Opaque
@@ -25,7 +26,7 @@ from heli.providers.token_estimate import estimate_input, estimate_output
 from heli.providers.told_elsewhere import complete_answer
 from heli.providers.tool_uses import ToolUses, tool_uses
 from heli.schema.conversation import Conversation
-from heli.schema.exchange import Exchange
+from heli.schema.exchange import Exchange, Outcome
 from heli.schema.usage import Cost, CostState, Usage
 
 
@@ -33,6 +34,8 @@ class Interpretation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The meaning of an exchange; most fields are those of `heli.schema.request.Request`."""
 
     provider: str
+    outcome: Outcome
+    """The exchange's, but `COMPLETE` where the caller hung up after a stream's last word."""
     operation: str = "other"
     request_model: str = ""
     response_model: str = ""
@@ -85,6 +88,7 @@ def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -
     except Exception as error:  # noqa: BLE001 - whatever a provider sends, the record must be stored
         return Interpretation(
             provider=recognise(exchange).provider,
+            outcome=exchange.outcome,
             cost=Cost(state=CostState.UNKNOWN, reason="the exchange could not be interpreted"),
             request_body=decode_body(exchange.request_headers, exchange.request_body),
             response_body=decode_body(exchange.response_headers, exchange.response_body),
@@ -94,6 +98,7 @@ def interpret(exchange: Exchange, prices: PriceBook, model_override: str = "") -
 
 def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> Interpretation:
     reading = read_exchange(exchange)
+    exchange = as_heard(exchange, reading.stream)
     format = reading.format
     asked = format.read_request(reading.request, exchange.path)
     told = format.read_answer(reading.reply, reading.provider)
@@ -112,6 +117,7 @@ def _interpret(exchange: Exchange, prices: PriceBook, model_override: str) -> In
         models.insert(1, path_model)  # it names the region too, which has its price
     return Interpretation(
         provider=reading.provider,
+        outcome=exchange.outcome,
         operation=format.operation,
         request_model=request_model,
         response_model=response_model,

@@ -140,7 +140,8 @@ def test_every_outcome_and_status_is_borne(outcome: Outcome, status: int | None,
         changed = msgspec.structs.replace(exchange, outcome=outcome, response_status=status)
         found = interpret(changed, prices)
         _check(found)
-        assert bool(found.error_class) or (outcome is Outcome.COMPLETE)
+        assert bool(found.error_class) or found.outcome is Outcome.COMPLETE
+        assert found.outcome in {outcome, Outcome.COMPLETE}
 
 
 def test_a_dropped_body_is_told(prices: PriceBook) -> None:

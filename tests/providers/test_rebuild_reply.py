@@ -176,9 +176,47 @@ def test_a_stream_cut_anywhere_keeps_a_beginning_of_the_text(
 
     found = interpret(_cut(whole, cut), prices)
 
-    text = interpret(whole, prices).response_text
-    assert text.startswith(found.response_text) or found.tool_calls
-    assert found.error_class == "client_aborted"
+    heard = interpret(whole, prices)
+    assert heard.response_text.startswith(found.response_text) or found.tool_calls
+    if found.outcome is Outcome.COMPLETE:
+        assert (found.response_text, found.usage, found.cost) == (
+            heard.response_text,
+            heard.usage,
+            heard.cost,
+        )
+        assert found.error_class == heard.error_class
+    else:
+        assert found.error_class == "client_aborted"
+
+
+LAST_WORDS = (
+    b"data: [DONE]",
+    b"event: message_stop",
+    b"event: response.completed",
+    b'"done":true',
+    b'"done": true',
+)
+
+
+def _last_word(file: Path) -> int:
+    """Where it begins in the reply; -1 for streams that have none."""
+    body = read_recording(file)[0].response_body
+    return max(body.rfind(word) for word in LAST_WORDS)
+
+
+ENDING = [file for file in STREAMED if _last_word(file) >= 0]
+
+
+@pytest.mark.parametrize("file", ENDING, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_caller_who_leaves_behind_the_last_word_has_heard_all(file: Path, prices: PriceBook) -> None:
+    whole, _ = read_recording(file)
+
+    before = interpret(_cut(whole, _last_word(file)), prices)
+    behind = interpret(_cut(whole, len(whole.response_body)), prices)
+
+    assert before.outcome is Outcome.CLIENT_ABORTED
+    assert behind.outcome is Outcome.COMPLETE
+    assert behind.error_class == interpret(whole, prices).error_class
 
 
 def _cut(exchange: Exchange, length: int) -> Exchange:

@@ -86,7 +86,7 @@ def _request(
         created_at=created_at,
         ended_at=None if end_us is None else created_at + datetime.timedelta(microseconds=end_us),
         listener=exchange.listener.value,
-        outcome=exchange.outcome,
+        outcome=read.outcome,
         provider=read.provider,
         operation=read.operation,
         origin=exchange.origin,
