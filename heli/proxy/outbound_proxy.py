@@ -13,6 +13,9 @@ import msgspec
 log = logging.getLogger(__name__)
 
 _LARGEST_REPLY = 16 * 1024
+GOODBYE_S = 2.0
+"""How long a proxy that is spoken to over TLS may take to say goodbye."""
+_LOOK_S = 0.1
 
 
 class OutboundProxy(msgspec.Struct, frozen=True):
@@ -64,6 +67,7 @@ async def connect_through(
         proxy.port,
         ssl=tls if proxy.is_tls else None,
         server_hostname=proxy.host if proxy.is_tls else None,
+        ssl_shutdown_timeout=GOODBYE_S if proxy.is_tls else None,
     )
     try:
         transport.write(connect_head(proxy, host, port))
@@ -71,6 +75,27 @@ async def connect_through(
     except BaseException:
         transport.abort()
         raise
+
+
+async def start_tls_within(
+    transport: asyncio.Transport, protocol: asyncio.Protocol, tls: ssl.SSLContext, name: str
+) -> asyncio.Transport:
+    """TLS with the host `name` at the far end of a connection. Raises `OSError`.
+
+    uvloop tells nobody when a connection that is TLS itself ends meanwhile, so that it has to be looked at.
+    """
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(loop.start_tls(transport, protocol, tls, server_hostname=name))
+    try:
+        while not (await asyncio.wait({starting}, timeout=_LOOK_S))[0]:
+            if transport.is_closing():
+                raise OSError(f"the proxy ended the connection that led to {name}")
+        inner = starting.result()
+    finally:
+        starting.cancel()
+    if inner is None:
+        raise OSError(f"the connection to {name} ended as TLS began")
+    return inner
 
 
 class _Asking(asyncio.Protocol):

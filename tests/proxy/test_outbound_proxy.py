@@ -2,11 +2,17 @@
 
 import asyncio
 import socket
+import ssl
+import struct
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import uvloop
 
-from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
+from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through, start_tls_within
+from tests.proxy.intercept.certificates import Root
 
 
 def test_each_scheme_has_its_own_and_all_proxy_stands_in() -> None:
@@ -105,3 +111,53 @@ def _answer(server: socket.socket, answer: bytes) -> None:
             asked += connection.recv(4096)
         assert asked.startswith(b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n")
         connection.sendall(answer)
+
+
+YES = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def _reset(connection: ssl.SSLSocket) -> None:
+    connection.send(YES)
+    connection.recv(65536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _leave_at_once(connection: ssl.SSLSocket) -> None:
+    connection.send(YES)
+    connection.unwrap()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("leave", [_reset, _leave_at_once])
+def test_a_proxy_over_tls_that_ends_the_tunnel_is_noticed(
+    tmp_path: Path, leave: Callable[[ssl.SSLSocket], None], run: Callable[..., None]
+) -> None:
+    root = Root(tmp_path)
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.load_cert_chain(root.server("localhost"))
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server, shown.wrap_socket(server.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            try:
+                leave(connection)
+            except OSError:
+                return
+
+    async def connect() -> None:
+        tls = ssl.create_default_context(cafile=root.file)
+        proxy = OutboundProxy("localhost", server.getsockname()[1], is_tls=True)
+        transport, _ = await connect_through(proxy, "api.example", 443, tls)
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(OSError, match=r"ended|reset|closed|EOF|broken") as told:
+                    await start_tls_within(transport, asyncio.Protocol(), tls, "api.example")
+            assert not isinstance(told.value, TimeoutError)
+        finally:
+            transport.abort()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    run(connect())
+    thread.join(10)

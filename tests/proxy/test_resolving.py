@@ -1,11 +1,14 @@
 """Look-ups of names, by the system's own resolver."""
 
 import asyncio
+import itertools
 import socket
+import threading
 from typing import Any
 
 import pytest
 
+from heli.proxy import resolving
 from heli.proxy.resolving import Resolver
 
 
@@ -43,6 +46,71 @@ def test_one_who_gives_up_takes_nothing_from_the_others() -> None:
         return await patient
 
     assert asyncio.run(find())
+
+
+def test_a_name_is_asked_for_again_beside_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet that is lost must not hold up whoever asks for that name meanwhile."""
+    ends, asked = threading.Event(), itertools.count()
+    look_up = socket.getaddrinfo
+
+    def first_hangs(*words: Any, **named: Any) -> Any:
+        if next(asked) == 0:
+            ends.wait(30)
+            raise socket.gaierror("the one that was lost")
+        return look_up(*words, **named)
+
+    async def find() -> list[object]:
+        resolver = Resolver()
+        async with asyncio.timeout(20):
+            found = await asyncio.gather(*(resolver.find("localhost", 1) for _ in range(3)))
+            ends.set()
+            return [*found, await resolver.find("localhost", 1)]
+
+    monkeypatch.setattr(resolving, "AGAIN_AFTER_S", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", first_hangs)
+
+    assert all(asyncio.run(find()))
+
+
+def test_a_name_that_hangs_is_not_asked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, enough, asked = threading.Event(), threading.Event(), []
+
+    def hangs(*words: Any, **_: Any) -> Any:
+        asked.append(words)
+        if len(asked) == resolving.MOST_OF_A_NAME:
+            enough.set()
+        ends.wait(30)
+        raise socket.gaierror("nobody answers")
+
+    async def find() -> None:
+        resolver = Resolver()
+        waiting = [asyncio.ensure_future(resolver.find("localhost", 1)) for _ in range(5)]
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(enough.wait, 10)
+            await asyncio.wait(waiting, timeout=0.3)
+            ends.set()
+            assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {
+                socket.gaierror
+            }
+
+    monkeypatch.setattr(resolving, "AGAIN_AFTER_S", 0.02)
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    asyncio.run(find())
+
+    assert len(asked) == resolving.MOST_OF_A_NAME
+
+
+def test_names_are_found_where_the_system_gives_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "resolver":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert asyncio.run(Resolver().find("localhost", 1))
 
 
 def test_a_name_that_nobody_knows_is_an_error_each_time() -> None:

@@ -14,7 +14,7 @@ from heli.proxy.gateway.counters import Counters
 from heli.proxy.gateway.outside import Outside
 from heli.proxy.gateway.targets import Target, TargetRefusedError, Targets
 from heli.proxy.gateway.upstream import Pool, UpstreamConnection
-from heli.proxy.outbound_proxy import OutboundProxy, connect_through
+from heli.proxy.outbound_proxy import OutboundProxy, connect_through, start_tls_within
 from heli.schema.exchange import Outcome
 
 UNKNOWN_FOR_S = 60.0
@@ -87,9 +87,7 @@ class Connector:
         transport, _ = await connect_through(proxy, target.host, target.port, tls)
         try:
             if target.is_tls:
-                loop = asyncio.get_running_loop()
-                inner = await loop.start_tls(transport, protocol, tls, server_hostname=target.host)
-                made.connection_made(cast(asyncio.Transport, inner))
+                made.connection_made(await start_tls_within(transport, protocol, tls, target.host))
             else:
                 transport.set_protocol(protocol)
                 made.connection_made(transport)

@@ -15,7 +15,7 @@ import msgspec
 
 from heli.proxy.gateway.targets import Target, TargetRefusedError, Targets
 from heli.proxy.intercept.tunnelled import Tunnelled
-from heli.proxy.outbound_proxy import OutboundProxies, OutboundProxy, connect_through
+from heli.proxy.outbound_proxy import GOODBYE_S, OutboundProxies, OutboundProxy, connect_through
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -116,7 +116,10 @@ class Dialer:
         """Tunnels go by CONNECT; to requests for `http://` URLs a proxy listens as they are."""
         tls = self._tls_context() if proxy.is_tls else None
         if scheme == "http":
-            return _tuned(await asyncio.open_connection(proxy.host, proxy.port, ssl=tls))
+            patience = GOODBYE_S if tls else None
+            return _tuned(
+                await asyncio.open_connection(proxy.host, proxy.port, ssl=tls, ssl_shutdown_timeout=patience)
+            )
         transport, rest = await connect_through(proxy, target.host, target.port, tls)
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
