@@ -2,6 +2,9 @@
 
 import datetime
 from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
 
 from heli.providers.formats.format import Billed
 from heli.providers.previews import word
@@ -21,8 +24,9 @@ def price_parts(
     estimated: str,
 ) -> Cost:
     """`models` are the names that the reply's own model goes by, the first of them the caller's override."""
-    costs = [
-        prices.price(
+    costs = []
+    for part in parts:
+        cost = prices.price(
             provider,
             # What another model did has nothing to do with the names of the reply's own.
             [word(part.model), models[0]] if part.model else models,
@@ -33,6 +37,13 @@ def price_parts(
             estimated=estimated,
             factor=part.price_factor,
         )
-        for part in parts
-    ]
+        costs.append(_without_request(cost) if part.is_beside else cost)
     return sum_costs(costs, when.date())
+
+
+def _without_request(cost: Cost) -> Cost:
+    """The price per request is paid once, by the part that is the request."""
+    if "requests" not in cost.parts_usd:
+        return cost
+    parts = {name: amount for name, amount in cost.parts_usd.items() if name != "requests"}
+    return msgspec.structs.replace(cost, total_usd=sum(parts.values(), Decimal(0)), parts_usd=parts)
