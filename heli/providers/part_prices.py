@@ -25,11 +25,12 @@ def price_parts(
 ) -> Cost:
     """`models` are the names that the reply's own model goes by, the first of them the caller's override."""
     costs = []
+    own = ""
     for part in parts:
+        own = own if part.is_beside else part.model
         cost = prices.price(
             provider,
-            # What another model did has nothing to do with the names of the reply's own.
-            [word(part.model), models[0]] if part.model else models,
+            _names(part, own, models),
             part.usage,
             when,
             tier=tier,
@@ -39,6 +40,13 @@ def price_parts(
         )
         costs.append(_without_request(cost) if part.is_beside else cost)
     return sum_costs(costs, when.date())
+
+
+def _names(part: Billed, own: str, models: Sequence[str]) -> Sequence[str]:
+    """`own` is the model of the request that the part belongs to. The override speaks for no other one."""
+    if not part.model:
+        return models
+    return [word(part.model), models[0]] if part.model == own else [word(part.model)]
 
 
 def _without_request(cost: Cost) -> Cost:
