@@ -19,6 +19,7 @@ _EVENT = re.compile(
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _QUOTE = ord('"')
+_CLOSING = ord("]")
 _MARKS = re.compile(rb'["{}\[\]]')
 _TEXT_MARKS = re.compile(rb'["\\]')
 
@@ -39,7 +40,7 @@ class Stream(msgspec.Struct, gc=False):
 
     events: list[Event]
     is_done: bool = False
-    """`[DONE]` or the closing bracket was seen."""
+    """`[DONE]`, or the bracket that closes the outermost array, was seen."""
     trouble: str = ""
 
 
@@ -120,18 +121,17 @@ def read_json_lines(body: bytes) -> Stream:
 def read_json_array(body: bytes) -> Stream:
     """The elements of one JSON array, also of an array that was cut off in the middle."""
     stream = Stream([])
-    for start, end in _array_elements(body):
+    for start, end in _array_elements(stream, body):
         value = decode_json(body[start:end])
         if isinstance(value, Unreadable):
             stream.trouble = stream.trouble or f"an element of the stream is {value.reason}"
         else:
             stream.events.append(Event("", value, end))
-    stream.is_done = body.rstrip().endswith(b"]")
     return stream
 
 
-def _array_elements(body: bytes) -> Iterator[tuple[int, int]]:
-    """Where each object of the outermost array begins and ends."""
+def _array_elements(stream: Stream, body: bytes) -> Iterator[tuple[int, int]]:
+    """Where each object of the outermost array begins and ends; behind the array the stream is done."""
     depth = 0
     start = -1
     in_text = False
@@ -152,4 +152,5 @@ def _array_elements(body: bytes) -> Iterator[tuple[int, int]]:
             if depth == 0:
                 yield start, position
             elif depth < 0:
+                stream.is_done = byte == _CLOSING
                 return

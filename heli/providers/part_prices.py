@@ -2,6 +2,9 @@
 
 import datetime
 from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
 
 from heli.providers.formats.format import Billed
 from heli.providers.previews import word
@@ -21,11 +24,13 @@ def price_parts(
     estimated: str,
 ) -> Cost:
     """`models` are the names that the reply's own model goes by, the first of them the caller's override."""
-    costs = [
-        prices.price(
+    costs = []
+    own = ""
+    for part in parts:
+        own = own if part.is_beside else part.model
+        cost = prices.price(
             provider,
-            # What another model did has nothing to do with the names of the reply's own.
-            [word(part.model), models[0]] if part.model else models,
+            _names(part, own, models),
             part.usage,
             when,
             tier=tier,
@@ -33,6 +38,20 @@ def price_parts(
             estimated=estimated,
             factor=part.price_factor,
         )
-        for part in parts
-    ]
+        costs.append(_without_request(cost) if part.is_beside else cost)
     return sum_costs(costs, when.date())
+
+
+def _names(part: Billed, own: str, models: Sequence[str]) -> Sequence[str]:
+    """`own` is the model of the request that the part belongs to. The override speaks for no other one."""
+    if not part.model:
+        return models
+    return [word(part.model), models[0]] if part.model == own else [word(part.model)]
+
+
+def _without_request(cost: Cost) -> Cost:
+    """The price per request is paid once, by the part that is the request."""
+    if "requests" not in cost.parts_usd:
+        return cost
+    parts = {name: amount for name, amount in cost.parts_usd.items() if name != "requests"}
+    return msgspec.structs.replace(cost, total_usd=sum(parts.values(), Decimal(0)), parts_usd=parts)

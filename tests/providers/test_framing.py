@@ -108,11 +108,22 @@ def test_a_cut_array_yields_the_elements_before_the_cut(values: list[object], da
     body = json.dumps(values).encode()
     cut = data.draw(st.integers(0, len(body) - 1))
 
-    found = [event.data for event in read_json_array(body[:cut]).events]
+    stream = read_json_array(body[:cut])
 
+    found = [event.data for event in stream.events]
+    assert not stream.is_done
     assert found == values[: len(found)]
     ends = [event.end for event in read_json_array(body).events]
     assert len(found) == sum(end <= cut for end in ends)
+
+
+CUT_ARRAYS = [b'[{"parts": [{"text": "a"}]', b'[{"n": 1}, {"parts": []', b'[{"text": "a]', b'[{"n": 1}}']
+
+
+@pytest.mark.parametrize("body", CUT_ARRAYS, ids=["inner", "second", "in a text", "damaged"])
+def test_an_array_is_done_only_behind_its_own_bracket(body: bytes) -> None:
+    assert not read_json_array(body).is_done
+    assert read_json_array(b'[{"parts": ["]"]}]\r\n').is_done
 
 
 @given(st.binary(max_size=300))

@@ -11,7 +11,7 @@ from heli.providers import rebuild_reply
 from heli.providers.interpretation import interpret
 from heli.providers.pricing.price_book import PriceBook
 from heli.schema.exchange import Exchange, Outcome
-from tests.providers.exchanges import an_exchange, read_recording, recorded, sse
+from tests.providers.exchanges import RECORDINGS, an_exchange, read_recording, recorded, sse
 
 ANTHROPIC = {"origin": "https://api.anthropic.com", "path": "/v1/messages"}
 STREAMED = [file for file in recorded() if "stream" in file.stem]
@@ -217,6 +217,16 @@ def test_a_caller_who_leaves_behind_the_last_word_has_heard_all(file: Path, pric
     assert before.outcome is Outcome.CLIENT_ABORTED
     assert behind.outcome is Outcome.COMPLETE
     assert behind.error_class == interpret(whole, prices).error_class
+
+
+def test_a_caller_who_leaves_behind_an_inner_bracket_has_not_heard_all(prices: PriceBook) -> None:
+    whole, _ = read_recording(RECORDINGS / "google" / "stream_array.json")
+    brackets = [place + 1 for place, byte in enumerate(whole.response_body) if byte == ord("]")]
+
+    *inner, last = [interpret(_cut(whole, length), prices).outcome for length in brackets]
+
+    assert set(inner) == {Outcome.CLIENT_ABORTED}
+    assert last is Outcome.COMPLETE
 
 
 def _cut(exchange: Exchange, length: int) -> Exchange:

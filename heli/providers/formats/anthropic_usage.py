@@ -32,7 +32,10 @@ def read_parts(usage: Json) -> list[Billed]:
     factor = US_ONLY if fields.get("inference_geo") == "us" else Decimal(1)
     speed = as_text(fields.get("speed"))
     whole = Billed("", _with_each_step(_read_ledger(fields), own), speed, factor)
-    return [whole, *(Billed(as_text(step.get("model")), _read_ledger(step), "", factor) for step in others)]
+    beside = [
+        Billed(as_text(step.get("model")), _read_ledger(step), "", factor, is_beside=True) for step in others
+    ]
+    return [whole, *beside]
 
 
 type _Step = dict[str, Json]

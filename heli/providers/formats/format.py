@@ -59,6 +59,8 @@ class Billed(msgspec.Struct, frozen=True, gc=False):
     usage: Usage
     speed: str = ""
     price_factor: Decimal = Decimal(1)
+    is_beside: bool = False
+    """No request of its own: it came beside the last part before it that is one."""
 
 
 class Format(Protocol):

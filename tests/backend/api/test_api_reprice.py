@@ -24,6 +24,14 @@ model = "gpt-4o-mini*"
 input = 0.30
 output = 1.20
 """
+PER_REQUEST = """
+[[price]]
+provider = "ANTHROPIC"
+model = "*"
+input = 1
+output = 1
+request = 0.5
+"""
 ONE_CALL = Decimal("0.00000315")
 """9 tokens at $0.15 and 3 at $0.60 a million."""
 
@@ -264,6 +272,8 @@ def test_without_the_archived_bodies_each_model_still_has_its_own_price(backend:
 
     assert report["rewritten_requests"] == 0
     assert spent(backend) == (1, Decimal("0.0012"))
+    done(backend, table=table(PER_REQUEST), write=True)
+    assert spent(backend) == (1, Decimal("0.50022"))
 
 
 def test_an_estimate_stays_one_and_its_reason_does_not_grow(backend: RunningBackend) -> None:
