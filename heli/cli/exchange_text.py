@@ -32,7 +32,9 @@ def curl(exchange: ExchangeView) -> str:
     words = ["curl", "-X", exchange.method, _quote(f"{exchange.origin}{exchange.path}", key)]
     for name, value in exchange.request_headers:
         if name.lower() not in NOT_SENT_AGAIN:
-            words += ["\\\n  -H", _quote(f"{name}: {value}", key)]
+            # The whole value is masked, with its scheme, which for keys is this one.
+            scheme = "Bearer " if name.lower() == "authorization" and value == MASK else ""
+            words += ["\\\n  -H", _quote(f"{name}: {scheme}{value}", key)]
     if exchange.request_body:
         words += ["\\\n  --data-raw", shell_quoted(exchange.request_body)]
     return " ".join(words) + "\n"

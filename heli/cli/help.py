@@ -55,6 +55,7 @@ def help_on(
         case [name, *rest] if name in COMMANDS:
             from heli.cli.root import invoke
 
+            _check_words(name, rest)
             return invoke([name, *rest, "--help"])
         case [name, *_]:
             known = [*COMMANDS, *TOPICS]
@@ -62,6 +63,21 @@ def help_on(
                 f"there is no help on {name!r}{suggest(name, known)}", f"topics: {', '.join(TOPICS)}"
             )
     return ExitCode.OK
+
+
+def _check_words(name: str, words: list[str]) -> None:
+    """All must be commands below `name`: others it might take for a program to run. Raises `UsageError`."""
+    from heli.cli.root import load_command
+
+    command: Any = load_command(name)
+    for word in words:
+        below = getattr(command, "commands", {})
+        if word not in below:
+            asked = " ".join([name, *words])
+            raise UsageError(
+                f"there is no help on {asked!r}{suggest(word, [*below])}", f"try heli help {name}"
+            )
+        command = below[word]
 
 
 def exit_codes() -> str:

@@ -5,6 +5,7 @@ user's `config.toml`, `./heli.toml`, `HELI_*` variables, command-line flags.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -177,9 +178,14 @@ def load_settings(
     check_host(settings.host, origins.get("host", "default"))
     check_log_level(settings.log_level, origins.get("log_level", "default"))
     check_ports(msgspec.structs.asdict(settings.ports), origins)
-    check_urls({"store.url": settings.store.url, "backend.url": settings.backend.url}, origins)
+    check_urls(_urls(settings), origins)
     check_database_url(settings.database.url, origins.get("database.url", "default"))
     return Loaded(settings, paths, origins)
+
+
+def _urls(settings: Settings) -> dict[str, str]:
+    providers = {f"providers.{key}.base_url": told.base_url for key, told in settings.providers.items()}
+    return {"store.url": settings.store.url, "backend.url": settings.backend.url, **providers}
 
 
 def _read_file(file: Path) -> Tree:
@@ -214,11 +220,17 @@ RESERVED_VARIABLES = frozenset(
 """`HELI_*` variables that are not settings."""
 
 
+_OF_A_CLUSTER = re.compile(r"HELI_SERVICE_(HOST|PORT(_\w+)?)|HELI_PORT(_\d+_(TCP|UDP)(_\w+)?)?")
+"""Variables that Kubernetes gives every program beside a service named `heli`."""
+
+
 def _variables(environ: Mapping[str, str]) -> list[tuple[str, Tree]]:
     """`HELI_PORTS__OPENAI=1` is `ports.openai`; lists are separated by commas."""
     found = []
     for name, value in sorted(environ.items()):
-        if name.startswith("HELI_") and name not in RESERVED_VARIABLES and value:
+        if not name.startswith("HELI_") or name in RESERVED_VARIABLES or _OF_A_CLUSTER.fullmatch(name):
+            continue
+        if value:
             keys = name.removeprefix("HELI_").lower().split("__")
             is_list = keys == ["gateway", "allow_targets"]
             found.append((name, _nest(keys, [v.strip() for v in value.split(",")] if is_list else value)))

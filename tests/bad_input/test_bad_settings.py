@@ -51,6 +51,18 @@ def test_a_folder_for_a_file_is_told(idle: OwnHeli) -> None:
     idle.command("status").refuses(ExitCode.USAGE, "config.toml", "directory")
 
 
+def test_what_a_cluster_tells_of_a_service_named_heli_is_no_setting(idle: OwnHeli) -> None:
+    idle.environ |= {
+        "HELI_SERVICE_HOST": "10.0.0.7",
+        "HELI_SERVICE_PORT": "8787",
+        "HELI_SERVICE_PORT_OPENAI": "8787",
+        "HELI_PORT": "tcp://10.0.0.7:8787",
+        "HELI_PORT_8787_TCP": "tcp://10.0.0.7:8787",
+        "HELI_PORT_8787_TCP_ADDR": "10.0.0.7",
+    }
+    assert idle.command("config", "get", "log_level").out == "info\n"
+
+
 def test_a_heli_toml_in_the_folder_counts_and_is_named(idle: OwnHeli) -> None:
     local = idle.home.parent / "heli.toml"
     local.write_text("[ports]\nopenai = true")
@@ -64,6 +76,11 @@ def test_a_heli_toml_in_the_folder_counts_and_is_named(idle: OwnHeli) -> None:
     ("name", "value", "told"),
     [
         ("HELI_NOPE", "1", ["'nope'"]),
+        (
+            "HELI_PROVIDERS__OPENAI__BASE_URL",
+            "notaurl",
+            ["providers.openai.base_url", "'notaurl'", "http://"],
+        ),
         ("HELI_PORT__OPENAI", "1", ["'port'"]),
         ("HELI_PORTS__OPENAI", "99999", ["ports.openai", "65535"]),
         ("HELI_PORTS__OPENAI__X", "1", ["ports.openai"]),

@@ -190,6 +190,17 @@ def test_filters_are_explained_field_by_field(heli):
             parse(line.split("'")[1])
 
 
+def test_help_never_runs_what_it_explains(heli, tmp_path):
+    done = tmp_path / "done"
+    for words in (["run", "--", "touch", str(done)], ["run", "touch"], ["logs", "x"], ["ca", "shw"]):
+        ran = heli("help", *words)
+        assert (ran.code, ran.out, "there is no help on" in ran.err) == (ExitCode.USAGE, "", True)
+    assert not done.exists()
+    assert "did you mean 'show'" in ran.err
+    assert heli("help", "ca", "show").out == heli("ca", "show", "--help").out
+    assert heli("help", "run").out == heli("run", "--help").out
+
+
 def test_help_on_a_command_is_its_help(heli):
     assert heli("help", "logs").out == heli("logs", "--help").out
     ran = heli("help", "fitlers")

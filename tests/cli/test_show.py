@@ -42,7 +42,7 @@ EXCHANGE = {
     "method": "POST",
     "path": "/v1/chat/completions",
     "origin": "https://api.openai.com",
-    "request_headers": [["Host", "localhost"], ["Authorization", "Bearer ***"], ["X-Note", "it's"]],
+    "request_headers": [["Host", "localhost"], ["Authorization", "***"], ["X-Note", "it's"]],
     "request_body": '{"text": "it\'s"}',
     "response_status": 200,
     "response_headers": [["content-type", "application/json"]],
@@ -186,7 +186,7 @@ def test_raw_shows_both_heads_and_bodies(heli, backend):
 
     assert out == (
         "POST /v1/chat/completions   api.openai.com\n"
-        "Host: localhost\nAuthorization: Bearer ***\nX-Note: it's\n\n"
+        "Host: localhost\nAuthorization: ***\nX-Note: it's\n\n"
         '{"text": "it\'s"}\n\n'
         "200\ncontent-type: application/json\n\n"
         '{"ok": "␛[2J"}\n[the rest was not kept]\n'
