@@ -170,7 +170,11 @@ def allow(
     from heli.proxy.intercept.bundle import refresh_bundles
 
     paths = Paths.from_environ(os.environ)
-    authority.change_allowed(paths, **{"remove" if remove else "add": hosts})
+    before = authority.current(paths)
+    after = authority.change_allowed(paths, **{"remove" if remove else "add": hosts})
+    if after.fingerprint == before.fingerprint:
+        say(f"nothing is changed: {', '.join(hosts)} {'is' if len(hosts) == 1 else 'are'} decrypted already")
+        return
     refresh_bundles(paths)
     allowed = authority.allowed_hosts(paths)
     say(f"decrypted besides those that heli knows: {', '.join(allowed) or 'none'}")

@@ -1,5 +1,6 @@
 """`heli costs`: what was spent, by whatever it is asked by."""
 
+import datetime
 import sys
 from typing import Annotated, Any
 
@@ -97,9 +98,20 @@ def _columns(by: list[str]) -> list[Column[CostRow]]:
 def _key(word: str) -> Any:
     def show(row: CostRow) -> Cell:
         value = line(row.keys.get(word, ""))
+        if word == "hour" and value:
+            value = _hour(value)
         return Cell(value or f"(no {word.removeprefix('property:')})", "" if value else "dim")
 
     return show
+
+
+def _hour(text: str) -> str:
+    """`11-26 14:00`, in this machine's time zone; with the year when that is another."""
+    try:
+        told = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return figures.day_and_time(told, datetime.datetime.now().astimezone().date())
 
 
 def _figure(title: str, field: str, rank: int) -> Column[CostRow]:

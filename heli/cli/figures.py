@@ -78,6 +78,12 @@ def clock(moment: datetime.datetime, today: datetime.date | None = None) -> str:
     return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
 
 
+def day_and_time(moment: datetime.datetime, today: datetime.date) -> str:
+    """Local day and time of day; with the year when that is not `today`'s."""
+    local = moment.astimezone()
+    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
+
+
 def size(byte_count: int | None) -> str:
     """`812 B`, `3.4 KiB`, `1.2 GiB`."""
     if byte_count is None:

@@ -51,7 +51,7 @@ def headline(request: Request) -> str:
         facts.append(f"user {request.user_id}")
     told = [(name, value) for name, value in sorted(request.properties.items()) if name not in TOLD_ELSEWHERE]
     facts += [f"{name} {clip(value, LONGEST_PROPERTY)}" for name, value in told]
-    return line(" · ".join(facts))
+    return line(" · ".join(filter(None, facts)))
 
 
 def facts(request: Request) -> list[tuple[str, str]]:
@@ -106,7 +106,7 @@ def times(request: Request) -> str:
     facts = []
     if request.time_to_first_token_ms is not None:
         facts.append(f"first token {figures.duration(request.time_to_first_token_ms)}")
-    facts.append(figures.duration(request.duration_ms))
+    facts.append(f"took {figures.duration(request.duration_ms)}")
     if speed := tokens_per_second(request):
         facts.append(f"{speed:,.0f} tokens/s")
     if request.is_streaming and request.chunk_count:

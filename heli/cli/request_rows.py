@@ -131,6 +131,7 @@ def _short_session(session_id: str) -> str:
     return f"thread-{thread[1]}" if thread else session_id
 
 
+LEAST_SESSION = 12
 SESSION_WIDTH = 24
 _THREAD = re.compile(r"thread-[0-9a-f]{12}-([0-9a-f]{6})")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -165,7 +166,7 @@ COLUMNS = (
     Column("cost", _cost, is_right=True, width=8),
     Column("ttft", _first_token, is_right=True, width=5, rank=7),
     Column("took", _took, is_right=True, width=5, rank=1),
-    Column("session", _session, width=12, most=SESSION_WIDTH, rank=5),
+    Column("session", _session, width=LEAST_SESSION, least=LEAST_SESSION, most=SESSION_WIDTH, rank=5),
     Column("what", _what, is_elastic=True),
 )
 

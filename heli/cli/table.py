@@ -27,7 +27,8 @@ class Column[T](NamedTuple):
     rank: int = 0
     """Where there is no room, the highest rank goes first; 1 only when nothing can be clipped, 0 never."""
     least: int = 0
-    """The width to which it may be clipped before a column of rank 1 goes; 0 when it may not."""
+    """The width to which it may be clipped before a column of rank 1 goes, of a rank above 1 before any goes;
+    0 when it may not."""
     most: int = 0
     """The greatest width, beyond which a text is clipped; 0 for none."""
     is_elastic: bool = False
@@ -89,7 +90,11 @@ class Table[T]:
             for column, least in zip(self._columns, self._widths, strict=True)
         ]
         least = [min(column.least or want, want) for column, want in zip(self._columns, wanted, strict=True)]
-        places = self._drop(list(range(len(wanted))), wanted, width, keep=1)
+        first = [
+            low if column.rank > 1 else want
+            for column, low, want in zip(self._columns, least, wanted, strict=True)
+        ]
+        places = self._drop(list(range(len(wanted))), first, width, keep=1)
         places = self._drop(places, least, width, keep=0)
         spare, fitting = width - _sum(least, places), {}
         for place in places:

@@ -73,6 +73,44 @@ def test_allow_adds_a_host_and_takes_it_away(heli):
     assert "llm.example.com" not in json.loads(heli("ca", "show", "--json").out)["hosts"]
 
 
+@pytest.mark.parametrize("host", ["llm.example.com", "api.openai.com"])
+def test_allow_of_what_is_decrypted_already_changes_nothing(heli, host):
+    heli("ca", "allow", "llm.example.com")
+    before = heli("ca", "show", "--json").out
+
+    ran = heli("ca", "allow", host)
+
+    assert (ran.code, ran.err) == (ExitCode.OK, f"nothing is changed: {host} is decrypted already\n")
+    assert heli("ca", "show", "--json").out == before
+
+
+def test_allow_reaches_a_host_that_the_authority_is_too_old_for(heli, home):
+    make_aged(Paths.from_environ({"HELI_HOME": str(home)}), lacking=("api.openai.com",))
+
+    assert "made anew" in heli("ca", "allow", "api.openai.com").err
+    told = json.loads(heli("ca", "show", "--json").out)
+    assert (told["allowed"], told["unreached"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("never.example.com", "`heli ca show` lists them"),
+        ("api.openai.com", "heli knows it by itself, so it stays decrypted"),
+    ],
+)
+def test_remove_of_what_was_not_allowed_changes_nothing(heli, host, hint):
+    heli("ca", "allow", "llm.example.com")
+    before = heli("ca", "show", "--json").out
+
+    ran = heli("ca", "allow", "--remove", "llm.example.com", host)
+
+    assert ran.code == ExitCode.NOT_FOUND
+    assert f"{host} is not among the hosts that you allowed" in ran.err
+    assert hint in ran.err
+    assert heli("ca", "show", "--json").out == before
+
+
 def test_allow_refuses_what_is_no_host(heli):
     ran = heli("ca", "allow", "https://x")
 

@@ -1,7 +1,11 @@
 """`heli costs`: groups, the total, and what no sum holds."""
 
 import csv
+import datetime
 import json
+import time
+
+import pytest
 
 from heli.schema.errors import ExitCode
 
@@ -61,6 +65,28 @@ def test_programs_get_numbers_with_all_digits(heli, backend):
     assert [(row["model"], row["cost_usd"]) for row in rows] == [("gpt-4o", "4.2112"), ("mystery", "")]
     assert heli("costs").out.splitlines()[1].split("\t")[3] == "?"
     assert json.loads(heli("costs", "-o", "jsonl").out.splitlines()[0]) == KNOWN
+
+
+@pytest.fixture
+def in_berlin(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_hours_are_short_for_people_and_whole_for_programs(heli, backend, in_berlin):
+    year = datetime.datetime.now().astimezone().year
+    hours = [f"{year}-11-26T11:00:00+00:00", "2020-11-26T12:00:00+01:00"]
+    rows = [{name: value for name, value in KNOWN.items() if name not in ("model", "day")} for _ in hours]
+    told = [{"hour": hour} | row for hour, row in zip(hours, rows, strict=True)]
+    backend.costs = {"by": ["hour"], "rows": told, "total": rows[0]}
+
+    shown = heli("costs", "--by", "hour", "-o", "table").out.splitlines()
+
+    assert [line.split("  ")[0] for line in shown[1:3]] == ["11-26 12:00", "2020-11-26 12:00"]
+    assert [line.split("\t")[0] for line in heli("costs", "--by", "hour").out.splitlines()] == hours
 
 
 def test_ids_are_refused(heli, backend):

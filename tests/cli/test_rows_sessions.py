@@ -28,3 +28,18 @@ def test_a_long_session_is_cut_where_one_sees_it() -> None:
     row = Row(request=a_request(session_id="a-session-with-a-very-long-name"))
     table = Table(COLUMNS, is_colored=False)
     assert "  a-session-with-a-very-l…  " in table.line(row, 200)
+
+
+@pytest.mark.parametrize("width", [113, 119, 120, 122])
+def test_a_long_session_takes_no_column_away(width: int) -> None:
+    long = Row(request=a_request(session_name="nightly run", session_path="/plan/step one"))
+    table = Table(COLUMNS, is_colored=False)
+    table.learn([Row(request=a_request())])
+    before = table.titles(width)
+
+    table.learn([long])
+
+    assert "session" in before
+    assert table.titles(width) == before
+    assert "  nightly run" in table.line(long, width)
+    assert "…  hello" in table.line(long, width)

@@ -1,8 +1,11 @@
 """`heli show`: the conversation, the facts under it, and what crossed the wire."""
 
+import datetime
 import json
 import subprocess
+import uuid
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -95,7 +98,7 @@ def test_a_call_is_shown_as_a_conversation_with_its_facts(heli, backend):
     assert (
         "cost     $.003894 + $.0140736 + $.012165 = $.0301326   exact, genai-prices 0.2.3 2026-11-18" in shown
     )
-    assert "time     first token 1.1s · 9.8s · 93 tokens/s · 41 chunks" in shown
+    assert "time     first token 1.1s · took 9.8s · 93 tokens/s · 41 chunks" in shown
     assert "provider req_011CR  tier standard  remaining 3,998 requests" in shown
 
 
@@ -123,6 +126,24 @@ def test_what_is_unknown_is_said_to_be(heli, backend):
 
     assert "tokens   ?\n" in out
     assert "cost     ?   no price for x\n" in out
+
+
+def test_a_refused_call_leaves_out_what_it_has_not(heli, backend):
+    backend.requests = [a_request(model="", provider="", session_id="")]
+
+    assert heli("show").out.splitlines()[0] == "00017f · chat · 2025-11-23 12:00:01"
+
+
+def test_the_readme_shows_a_call_as_heli_does(heli, backend):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    at = datetime.datetime(2026, 11, 23, 17, 28, 40).astimezone()
+    told = {"created_at": at, "session_id": "", "time_to_first_token_ms": None}
+    backend.requests = [a_request(id=uuid.UUID("0e0934" + 26 * "0"), **told)]
+
+    out = heli("show").out.splitlines()
+
+    assert f"$ heli show @last\n{out[0]}\n" in readme
+    assert f"\n{next(line for line in out if line.startswith('time '))}\n" in readme
 
 
 def test_a_failed_call_says_how(heli, backend):

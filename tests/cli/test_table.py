@@ -37,3 +37,15 @@ def test_a_column_is_clipped_before_the_last_ones_go() -> None:
 def test_the_last_column_leaves_no_blanks_behind_in_colour() -> None:
     table = Table([Column[str]("what", lambda row: Cell(row, "bad"), is_elastic=True)], is_colored=True)
     assert table.line("no", 40) == "\x1b[31mno\x1b[0m"
+
+
+def test_a_column_that_may_go_is_clipped_before_it_goes() -> None:
+    columns = [
+        Column[str]("clock", lambda row: Cell("12:00")),
+        Column[str]("word", Cell, least=4, rank=2),
+    ]
+    table = Table(columns, is_colored=False)
+
+    assert table.line("abcdefgh", 15) == "12:00  abcdefgh"
+    assert table.line("abcdefgh", 12) == "12:00  abcd…"
+    assert table.line("abcdefgh", 10) == "12:00"

@@ -131,6 +131,20 @@ def test_a_run_inside_a_run_is_of_its_session_and_in_its_sum(heli: RunningHeli, 
     assert len(heli.client.requests(f"session:{session}").requests) == 1
 
 
+def test_the_closing_line_lists_what_it_counts_of_another_session(
+    heli: RunningHeli, standin: StandIn
+) -> None:
+    runs = [
+        [*HELI, "run", *words, "--", *asking(f"inner {USAGE}")]
+        for words in ([], ["--session", uuid.uuid4().hex])
+    ]
+    both = f"import subprocess, sys\nfor inner in {runs!r}: subprocess.run(inner, check=True)"
+    done = run(heli, "--session", uuid.uuid4().hex, "--", sys.executable, "-c", both)
+    found = re.fullmatch(r"heli: 2 calls · .* · heli logs (.+)", done.stderr.splitlines()[-1])
+    assert found, done.stderr
+    assert len(heli.client.requests(*shlex.split(found[1])).requests) == 2
+
+
 def test_quiet_says_nothing_and_leaves_no_heli_between(heli: RunningHeli, standin: StandIn) -> None:
     show = f"{ASKS}\nimport os; print(os.getppid())"
     session = uuid.uuid4().hex

@@ -35,6 +35,8 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     is_complete: bool = True
     """False while some calls are still on their way to the log."""
+    is_session: bool = True
+    """Whether the run's session holds these calls and no others."""
     trouble: str = ""
     """Why nothing is known."""
 
@@ -61,21 +63,27 @@ def settle(
 
 def ask_sum(loaded: Loaded, run: Run) -> Sum:
     """What the log knows of the run now."""
-    path = run.properties.get(RUN, run.id)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.started_ns // 10**9 - 1))
     try:
         address = quick_backend.parse_url(loaded.settings.backend_url)
-        total = quick_backend.ask(
-            address, "/v1/costs", ANSWER_S, [("filter", f"prop.{RUN}:{_quoted(path)}*"), ("since", since)]
-        )["total"]
+        asked = [("filter", _run_filter(run)), ("since", since), ("by", "session")]
+        costs = quick_backend.ask(address, "/v1/costs", ANSWER_S, asked)
         line = quick_backend.ask(address, "/v1/statusline", ANSWER_S, [("session", run.session_id)])
     except quick_backend.NoAnswerError as error:
         return Sum(trouble=str(error))
-    return _read(total, line)
+    told = _read(costs["total"], line)
+    return msgspec.structs.replace(told, is_session=_is_session(address, run, costs))
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _is_session(address: quick_backend.Address, run: Run, costs: Mapping[str, Any]) -> bool:
+    """False also while the log does not say what else the session holds."""
+    if any(row["session"] != run.session_id for row in costs["rows"]):
+        return False
+    try:
+        whole = quick_backend.ask(address, "/v1/costs", ANSWER_S, [("filter", _session_filter(run))])
+    except quick_backend.NoAnswerError:
+        return False
+    return bool(whole["total"]["requests"] == costs["total"]["requests"])
 
 
 def _read(total: Mapping[str, Any], line: Mapping[str, Any]) -> Sum:
@@ -99,7 +107,7 @@ def _add(total: Mapping[str, Any], *names: str) -> int | None:
 def line_of(told: Sum, run: Run) -> str:
     """`heli: 3 calls · 48,210 in (97 % cached) · 811 out · $.0303 · heli logs session:claude-7f3a91`."""
     if told.trouble:
-        later = f"`heli costs {_filter(run)}` tells"
+        later = f"`heli costs {shlex.quote(_run_filter(run))}` tells"
         return f"heli: what this run came to is not known yet ({told.trouble}); {later}"
     if not told.calls:
         later = "" if told.is_complete else " so far; some may not be stored yet"
@@ -110,7 +118,8 @@ def line_of(told: Sum, run: Run) -> str:
     parts.append(_cost(told))
     if not told.is_complete:
         parts.append("some are not stored yet")
-    return f"heli: {' · '.join(parts)} · heli logs {_filter(run)}"
+    listing = _session_filter(run) if told.is_session else _run_filter(run)
+    return f"heli: {' · '.join(parts)} · heli logs {shlex.quote(listing)}"
 
 
 def _cached(told: Sum) -> str:
@@ -126,8 +135,15 @@ def _cost(told: Sum) -> str:
     return figures.money(told.cost_usd) + more
 
 
-def _filter(run: Run) -> str:
-    """As it can be pasted into a shell."""
-    session = run.session_id
-    is_plain = re.fullmatch(r"[\w.@/-]+", session)
-    return f"session:{session}" if is_plain else shlex.quote(f"session:{_quoted(session)}")
+def _session_filter(run: Run) -> str:
+    return f"session:{_quoted(run.session_id)}"
+
+
+def _run_filter(run: Run) -> str:
+    """The calls of the run and of those inside it, whatever their sessions."""
+    return f"prop.{RUN}:{_quoted(run.properties.get(RUN, run.id))}*"
+
+
+def _quoted(text: str) -> str:
+    """A value of a filter, between quotes where it must be."""
+    return text if re.fullmatch(r"[\w.@/-]+", text) else json.dumps(text, ensure_ascii=False)

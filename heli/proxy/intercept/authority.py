@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from heli.providers.model_hosts import DECRYPTED_HOSTS, as_pattern, subtrees
+from heli.providers.model_hosts import DECRYPTED_HOSTS, HostList, as_pattern, subtrees
 from heli.proxy.intercept.certificates import Authority, certify
-from heli.schema.errors import UsageError
+from heli.schema.errors import NotFoundError, UsageError
 from heli.schema.paths import Paths, make_private
 
 RENEW_BEFORE = datetime.timedelta(days=30)
@@ -85,18 +85,34 @@ def change_allowed(paths: Paths, *, add: Sequence[str] = (), remove: Sequence[st
     """Add hosts to those that are decrypted, or take such away again.
 
     The authority keeps its key and gets a certificate with other limits, so what trusts the one before does
-    not trust it for a new host. Raises `UsageError` for what is not a host.
+    not trust it for a new host. Where all are decrypted already it stays as it is. Raises `UsageError` for
+    what is not a host, `NotFoundError` for one to be taken away that the user did not add.
     """
-    added, removed = [_checked(text) for text in add], {_checked(text) for text in remove}
+    added, removed = [_checked(text) for text in add], [_checked(text) for text in remove]
+    for host in removed:
+        _check_allowed(paths, host)
     current(paths)
     with _locked(paths):
-        hosts = [host for host in dict.fromkeys([*allowed_hosts(paths), *added]) if host not in removed]
-        _write(paths.authority / ALLOWED, "".join(f"{host}\n" for host in hosts).encode(), 0o600)
         authority = _read(paths.authority, KEY, CERTIFICATE)
         assert authority is not None
+        before, known = allowed_hosts(paths), HostList()
+        new = [host for host in added if host not in known]
+        hosts = [host for host in dict.fromkeys([*before, *new]) if host not in removed]
+        if hosts == before and all(authority.permits(name) for name in subtrees(added)):
+            return authority
+        _write(paths.authority / ALLOWED, "".join(f"{host}\n" for host in hosts).encode(), 0o600)
         renewed = certify(authority.key, [*DECRYPTED_HOSTS, *hosts], _now())
         _write(paths.authority / CERTIFICATE, renewed.pem, 0o644)
         return renewed
+
+
+def _check_allowed(paths: Paths, host: str) -> None:
+    if host in allowed_hosts(paths):
+        return
+    stays = "heli knows it by itself, so it stays decrypted" if host in HostList() else ""
+    raise NotFoundError(
+        f"{host} is not among the hosts that you allowed", stays or "`heli ca show` lists them"
+    )
 
 
 def unreached(paths: Paths, authority: Authority) -> list[str]:

@@ -1,11 +1,15 @@
 """The closing line, for each thing that can be known of a run."""
 
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from heli.cli.runs.closing import Sum, line_of
+from heli.cli.runs.closing import Sum, ask_sum, line_of
 from heli.schema.run import Run
+from heli.schema.settings import load_settings
+from tests.cli.fake_backend import FakeBackend, encode
 
 
 def a_run(session: str = "claude-7f3a91") -> Run:
@@ -39,7 +43,7 @@ def a_run(session: str = "claude-7f3a91") -> Run:
             Sum(trouble="connection refused"),
             (
                 "heli: what this run came to is not known yet (connection refused); "
-                "`heli costs session:claude-7f3a91` tells"
+                "`heli costs 'prop.run:run-abc123*'` tells"
             ),
         ),
     ],
@@ -51,3 +55,55 @@ def test_the_line_tells_what_is_known(told: Sum, line: str) -> None:
 def test_the_command_in_it_can_be_pasted() -> None:
     told = Sum(calls=1, cost_usd=Decimal(0), input_tokens=1, output_tokens=1)
     assert line_of(told, a_run("it's mine")).endswith("""heli logs 'session:"it'"'"'s mine"'""")
+
+
+FIGURES = (
+    "cost_usd",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
+
+class Log(FakeBackend):
+    """How many calls it has of each session of the run, and in the run's session in all."""
+
+    calls: dict[str, int]
+    whole: int
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, bytes]:
+        if path == "/v1/statusline":
+            return 200, encode({"sessions": []})
+        calls = self.calls if query["filter"] == "prop.run:run-abc123*" else {"outer": self.whole}
+        total = dict.fromkeys(FIGURES) | {"requests": sum(calls.values()), "unknown_cost_requests": 0}
+        rows: list[dict[str, Any]] = [{"session": name, "requests": count} for name, count in calls.items()]
+        return 200, encode({"rows": rows, "total": total})
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    log = Log()
+    monkeypatch.setenv("HELI_BACKEND__URL", log.url)
+    yield log
+    log.close()
+
+
+@pytest.mark.parametrize(
+    ("calls", "whole", "hint"),
+    [
+        ({"outer": 2}, 2, "heli logs session:outer"),
+        ({"outer": 1, "inner": 1}, 1, "heli logs 'prop.run:run-abc123*'"),
+        ({"outer": 2}, 5, "heli logs 'prop.run:run-abc123*'"),
+    ],
+    ids=["its own session", "another session within", "a session that goes on"],
+)
+def test_the_hint_lists_the_calls_that_are_counted(
+    log: Log, calls: dict[str, int], whole: int, hint: str
+) -> None:
+    log.calls, log.whole = calls, whole
+
+    told = ask_sum(load_settings(), a_run("outer"))
+
+    assert line_of(told, a_run("outer")) == f"heli: 2 calls · ? in · ? out · ? · {hint}"
