@@ -24,7 +24,7 @@ GRACE_S = 0.05
 SI_KERNEL = 0x80
 """The code of a signal that the terminal, or a timer, has sent, in Linux's <asm-generic/siginfo.h>."""
 
-_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """By which people and shells end a program."""
 _FAULTS = ("ILL", "TRAP", "BUS", "FPE", "SEGV", "SYS", "EMT")
 _ENDS_NOTHING = ("STOP", "TSTP", "TTIN", "TTOU", "CONT", "CHLD", "URG", "WINCH", "INFO")
@@ -87,7 +87,8 @@ def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
     """Run the program to its end. Raises `CannotStartError`.
 
     From then on, signals that would end heli are held back: they were meant for the program, whose exit code
-    they would take away.
+    they would take away. Of those by which people end a program, only such are held that come from then on;
+    heli leaves what it is doing for them as soon as it sees one (`last_words`).
     """
     file = find_program(command, environ)
     _flush()
@@ -100,6 +101,8 @@ def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
         child = _spawn(file, command, environ, before)
         ended = _Watch(child).until_end()
         after = before | DEADLY
+        while pending := signal.sigpending() & ENDING:  # from before the end
+            signal.sigwait(pending)
         return ended
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, after)
@@ -165,11 +168,11 @@ class _Watch:
             self._ended = status
 
     def _pass_on(self, number: int, is_terminals: bool) -> None:
-        if number in _ENDING and is_terminals:
+        if number in ENDING and is_terminals:
             self._was_interrupted = self._was_interrupted or number == signal.SIGINT
         if is_terminals:
             return
-        if number in _ENDING:
+        if number in ENDING:
             self._wait_a_moment()
         self._send(number)
 
