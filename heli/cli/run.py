@@ -11,6 +11,7 @@ import typer
 from heli.cli.root import CONTEXT, make_app
 from heli.cli.runs import launching
 from heli.cli.runs.before import without_kit
+from heli.cli.runs.last_words import CalledOffError, heed_signals, tell
 from heli.cli.runs.launching import CannotStartError
 from heli.cli.terminal import say
 from heli.schema.errors import HeliError, UnreachableError, UsageError
@@ -111,7 +112,7 @@ def _run(command: Sequence[str], wishes: Wishes, quiet: bool) -> int:
     if quiet:
         launching.become(command, prepared.environ)
     ended = launching.run_program(command, prepared.environ)
-    _tell_end(command, prepared)
+    tell_end(command, prepared)
     return launching.end_like(ended)
 
 
@@ -145,12 +146,12 @@ def prepare(command: Sequence[str], wishes: Wishes, environ: Mapping[str, str]) 
 
     started: list[str] = []
 
-    def tell(text: str) -> None:
+    def tell_start(text: str) -> None:
         started.append(text)
         say(text)
 
     loaded = load_settings(environ)
-    ensure_running(loaded, tell)
+    ensure_running(loaded, tell_start)
     made = make_run(
         command,
         environ,
@@ -195,22 +196,23 @@ def make_own_kit(
     return hosts, make_kit(environ, capture)
 
 
-def _tell_end(command: Sequence[str], prepared: Prepared) -> None:
-    """The closing line. Nothing that goes wrong here may change how the program has ended."""
+def tell_end(command: Sequence[str], prepared: Prepared) -> None:
+    """The closing line. Nothing that goes wrong here may change how the program has ended.
+
+    A signal by which people end a program calls it off, within the second that a request or Node may take.
+    """
     try:
         for text in closing_lines(command, prepared):
-            say(text)
-    except KeyboardInterrupt:
+            tell(text)
+    except CalledOffError:
         return
     except Exception as error:  # noqa: BLE001 - the program has ended well; so do we
-        try:
-            say(f"heli: what this run came to is not known: {type(error).__name__}: {error}")
-        except OSError:
-            return
+        with contextlib.suppress(CalledOffError, OSError, ValueError):
+            tell(f"heli: what this run came to is not known: {type(error).__name__}: {error}")
 
 
 def closing_lines(command: Sequence[str], prepared: Prepared) -> list[str]:
-    """What is said at the end; why nothing was seen, where that is known."""
+    """What is said at the end; why nothing was seen, where that is known. Raises `CalledOffError`."""
     from heli.cli.runs.closing import PATIENCE_S, line_of, settle
     from heli.cli.runs.traps import explain_silence
 
@@ -219,6 +221,7 @@ def closing_lines(command: Sequence[str], prepared: Prepared) -> list[str]:
     told = settle(loaded, prepared.run, lambda age_s: _is_stored(loaded, age_s), patience_s)
     lines = [line_of(told, prepared.run)]
     if not told.calls and not told.trouble:
+        heed_signals()
         ports = list(msgspec.structs.asdict(loaded.settings.ports).values())
         reasons = explain_silence(command, prepared.environ, prepared.hosts, ports)
         lines += [f"      {reason}" for reason in reasons]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from heli.schema.exchange import Exchange
 from tests.proxy.intercept.rig import Rig, get, running
 from tests.rel.heli_under_test import wait_until
 from tests.rel.sizes import sized
@@ -35,6 +36,9 @@ CALLS_PER_S = 10
 """By each way."""
 STALLED = 40
 LINE_BYTES = 50 << 20
+RUN = "run-stalls01"
+TAGS = {b"helicone-session-id": b"session-of-run-stalls01", b"helicone-property-stall": b"own"}
+"""What the records of the run's calls hold."""
 BODY = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nConnection: close\r\nx-case: {case}\r\n"
 
@@ -51,7 +55,7 @@ def rig(_standin_process: StandIn, folder: Path, tmp_path_factory: pytest.TempPa
     home, provider = tmp_path_factory.mktemp("heli"), f"http://localhost:{_standin_process.port}"
     few = {"HELI_GATEWAY__CAPTURE_MAX_BYTES": str(4 << 20)}  # of the long lines, of which the sink keeps many
     with running(home, provider, **stalling_environ(folder), **few) as rig:
-        rig.a_run("run-stalls01")
+        rig.a_run(RUN, properties={"stall": "own"})
         yield rig
 
 
@@ -140,8 +144,9 @@ def a_gateway_that_hangs(rig: Rig, standin: StandIn, folder: Path) -> Iterator[N
 class Others:
     """Calls by gateway and interceptor, each on a fresh connection, and how late the two loops are."""
 
-    def __init__(self, rig: Rig, *, has_gateway: bool) -> None:
+    def __init__(self, rig: Rig, stall: str, *, has_gateway: bool) -> None:
         self._rig = rig
+        self._stall = stall
         self._until = time.monotonic() + SECONDS
         self.calls: dict[str, list[float]] = {}
         self.lags: dict[str, list[float]] = {}
@@ -163,8 +168,12 @@ class Others:
         for thread in self._threads:
             thread.join()
 
+    def case(self, name: str, number: int) -> str:
+        """Unlike every other of the same heli."""
+        return f"{self._stall}-{name}-{number}"
+
     def _secure(self, context: ssl.SSLContext) -> ssl.SSLSocket:
-        tunnel = self._rig.tunnel("api.openai.com", run="run-stalls01")
+        tunnel = self._rig.tunnel("api.openai.com", run=RUN)
         return context.wrap_socket(tunnel, server_hostname="api.openai.com")
 
     def _call(self, name: str, opened: Callable[[], AbstractContextManager[socket.socket]]) -> None:
@@ -174,7 +183,7 @@ class Others:
             time.sleep(max(0.0, due - time.monotonic()))
             began, due = time.monotonic(), due + 1 / CALLS_PER_S
             with contextlib.suppress(OSError), opened() as plain:
-                head = HEAD.format(case=f"{name}-{len(taken)}")
+                head = HEAD.format(case=self.case(name, len(taken)))
                 plain.sendall(f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
                 data = b""
                 while piece := plain.recv(65536):
@@ -213,7 +222,7 @@ def test_other_calls_do_not_notice(
     stall: Callable[..., AbstractContextManager[None]], rig: Rig, standin: StandIn, folder: Path
 ) -> None:
     with stall(rig, standin, folder):
-        others = Others(rig, has_gateway=stall is not a_gateway_that_hangs)
+        others = Others(rig, stall.__name__, has_gateway=stall is not a_gateway_that_hangs)
         others.run()
 
     told = {name: f"{_p999(each) * 1000:.0f} ms of {len(each)}" for name, each in others.lags.items()}
@@ -231,7 +240,14 @@ def test_other_calls_do_not_notice(
 def _find_records(rig: Rig, others: Others) -> None:
     """Each call is recorded once the stall is over, and those of the run as the run's."""
     for name, taken in others.calls.items():
-        cases = {f"{name}-{number}" for number in range(len(taken))}
+        cases = {others.case(name, number) for number in range(len(taken))}
         wait_until(
             lambda cases=cases: cases <= set(rig.sink.by_header("x-case")), 30, f"records by the {name}"
         )
+        records = rig.sink.by_header("x-case")
+        expected = TAGS if name == "interceptor" else {}
+        assert {case: _tags(records[case]) for case in cases} == dict.fromkeys(cases, expected)
+
+
+def _tags(record: Exchange) -> dict[bytes, bytes]:
+    return {key.lower(): value for key, value in record.request_headers if key.lower() in TAGS}

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from heli.cli import figures, quick_backend
+from heli.cli.runs.last_words import heed_signals
 from heli.cli.runs.making import RUN
 from heli.schema.run import Run
 from heli.schema.settings import Loaded
@@ -47,10 +48,12 @@ def settle(
     """The sum as soon as everything is stored, or what is known when patience ends.
 
     `is_stored(age_s)` says whether all that ended longer ago than this is in the log; `None` for unknown.
+    Raises `CalledOffError`.
     """
     ended = time.monotonic()
     told = Sum(trouble="not asked")
     while True:
+        heed_signals()
         waited = time.monotonic() - ended
         is_last = waited + POLL_S >= patience_s
         stored = waited >= SETTLES_S and is_stored(max(0.0, waited - SETTLES_S)) is not False

@@ -22,11 +22,17 @@ NOT_FOUND = 127
 GRACE_S = 0.05
 """A signal that was sent to the whole process group has reached the program too; it may be ending of it."""
 SI_KERNEL = 0x80
-"""The code of a signal that the terminal has sent, in Linux's <asm-generic/siginfo.h>."""
+"""The code of a signal that the terminal, or a timer, has sent, in Linux's <asm-generic/siginfo.h>."""
 
-_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
-_PASSED = _ENDING | {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTSTP, signal.SIGWINCH}
-WATCHED = _PASSED | {signal.SIGCHLD}
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+"""By which people and shells end a program."""
+_FAULTS = ("ILL", "TRAP", "BUS", "FPE", "SEGV", "SYS", "EMT")
+_ENDS_NOTHING = ("STOP", "TSTP", "TTIN", "TTOU", "CONT", "CHLD", "URG", "WINCH", "INFO")
+DEADLY = frozenset(signal.valid_signals()) - {
+    getattr(signal, f"SIG{name}", 0) for name in (*_FAULTS, *_ENDS_NOTHING, "KILL")
+}
+"""Each that ends who does not care, but for what cannot be held back and what a process does to itself."""
+WATCHED = DEADLY | {signal.SIGCONT, signal.SIGTSTP, signal.SIGWINCH, signal.SIGCHLD}
 _TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH, signal.SIGHUP})
 
 
@@ -81,7 +87,8 @@ def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
     """Run the program to its end. Raises `CannotStartError`.
 
     From then on, signals that would end heli are held back: they were meant for the program, whose exit code
-    they would take away. heli has a second's work left.
+    they would take away. Of those by which people end a program, only such are held that come from then on;
+    heli leaves what it is doing for them as soon as it sees one (`last_words`).
     """
     file = find_program(command, environ)
     _flush()
@@ -93,7 +100,9 @@ def run_program(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
     try:
         child = _spawn(file, command, environ, before)
         ended = _Watch(child).until_end()
-        after = before | _ENDING
+        after = before | DEADLY
+        while pending := signal.sigpending() & ENDING:  # from before the end
+            signal.sigwait(pending)
         return ended
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, after)
@@ -159,11 +168,11 @@ class _Watch:
             self._ended = status
 
     def _pass_on(self, number: int, is_terminals: bool) -> None:
-        if number in _ENDING and is_terminals:
+        if number in ENDING and is_terminals:
             self._was_interrupted = self._was_interrupted or number == signal.SIGINT
         if is_terminals:
             return
-        if number in _ENDING:
+        if number in ENDING:
             self._wait_a_moment()
         self._send(number)
 
@@ -184,7 +193,7 @@ def _wait_for_signal() -> tuple[int, bool]:
     """The next signal, and whether the terminal has sent it, to the whole process group."""
     if hasattr(signal, "sigwaitinfo"):
         info = signal.sigwaitinfo(WATCHED)
-        return info.si_signo, info.si_code == SI_KERNEL
+        return info.si_signo, info.si_signo in _TERMINAL and info.si_code == SI_KERNEL
     number = signal.sigwait(WATCHED)
     return number, number in _TERMINAL and _is_in_foreground()
 

@@ -15,6 +15,10 @@ import pytest
 LAUNCH = [sys.executable, str(Path(__file__).with_name("launch.py"))]
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 20.0
+NAMES = ("HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "XCPU", "VTALRM", "PROF")
+AFTER_THE_END = {name: getattr(signal, f"SIG{name}") for name in NAMES} | {
+    "real-time": getattr(signal, "SIGRTMIN", signal.SIGTERM)
+}
 
 TRAPS = """
 import os, signal, sys, time
@@ -22,7 +26,7 @@ told = []
 def note(number, frame):
     print("got", signal.Signals(number).name, flush=True)
     if number == signal.SIGTERM: sys.exit(9)
-for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"):
+for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH"):
     signal.signal(getattr(signal, "SIG" + name), note)
 print("ready", os.getpid(), os.getppid(), os.getpgrp(), flush=True)
 while True: time.sleep(1)
@@ -91,6 +95,29 @@ def test_a_second_signal_does_not_take_the_exit_code_away() -> None:
         heli.stdout.close()
 
 
+def test_no_signal_after_the_end_takes_the_exit_code_away() -> None:
+    signalled = "import os, sys; from heli.cli.runs.launching import end_like, run_program; "
+    signalled += "ended = run_program(['sh', '-c', 'exit 3'], os.environ); "
+    signalled += "os.kill(os.getpid(), int(sys.argv[1])); sys.exit(end_like(ended))"
+    codes = {
+        name: subprocess.run([sys.executable, "-c", signalled, str(number)], check=False, cwd=ROOT).returncode
+        for name, number in AFTER_THE_END.items()
+    }
+    assert codes == dict.fromkeys(AFTER_THE_END, 3)
+
+
+def test_an_alarm_that_was_set_before_rings_for_the_program() -> None:
+    """As by `perl -e 'alarm 5; exec @ARGV' heli run -- PROGRAM`."""
+    alarmed = "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 1); "
+    alarmed += "os.execv(sys.argv[1], sys.argv[1:])"
+    rings = "trap 'exit 4' ALRM; while :; do sleep 0.05; done"
+    done = subprocess.run(
+        [sys.executable, "-c", alarmed, *LAUNCH, "sh", "-c", rings],
+        capture_output=True, timeout=60, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 4
+
+
 def test_a_program_that_does_not_exist_is_127(tmp_path: Path) -> None:
     assert launch("no-such-program").returncode == 127
     assert launch(str(tmp_path / "nothing")).returncode == 127
@@ -147,7 +174,7 @@ def signals_of(told: str) -> list[int]:
     return [int(row.split()[1], 16) & ~(0b11 << 31) for row in told.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "USR1", "USR2", "WINCH"])
+@pytest.mark.parametrize("name", ["INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH"])
 def test_a_signal_sent_to_heli_alone_reaches_the_program(
     trapping: "subprocess.Popen[str]", name: str
 ) -> None:
