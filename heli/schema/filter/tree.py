@@ -16,6 +16,7 @@ from heli.schema.filter.errors import FilterError
 from heli.schema.filter.fields import FIELDS, SEARCHED, Field, Kind, find_field
 from heli.schema.filter.query import And, Not, Or, Query, Term, Value
 from heli.schema.filter.reading import read
+from heli.schema.property_names import stored_name
 
 TABLE = "request_response_rmt"
 
@@ -192,7 +193,8 @@ def _compare_property(key: str, value: Value) -> Node:
     if not key:
         if len(value.parts) > 1 or not value.text:
             raise values.BadValue("which property?", "write prop:env, or prop.env:prod")
-        return _leaf("property_key", "equals", value.text)
+        return _leaf("property_key", "equals", stored_name(value.text))
+    key = stored_name(key)
     if value.is_any:
         return _leaf("property_key", "equals", key)
     if len(value.parts) == 1:
