@@ -38,7 +38,7 @@ _MOST_SPLITS = 4
 _ID_START = re.compile("[0-9a-f]{1,32}", re.IGNORECASE)
 _READERS = {
     Kind.NUMBER: values.read_number,
-    Kind.STATUS: values.read_number,
+    Kind.STATUS: values.read_status,
     Kind.SCORE: values.read_number,
     Kind.MONEY: values.read_money,
     Kind.DURATION: values.read_duration_ms,
