@@ -210,10 +210,11 @@ async def _keep_spent(parts: Parts) -> None:
             since = parts.hub.spent.since
             with contextlib.suppress(HeliError):
                 known = await parts.door.between_batches(functools.partial(_spent_since, parts, since))
-                parts.hub.spent.correct(known, since)
+                known_usd = known.cost_usd or Decimal(0)
+                parts.hub.spent.correct(known_usd, since, known.estimated_cost_requests)
         await asyncio.sleep(SPENT_REFRESH_S if was_ready else 0.25)
 
 
-def _spent_since(parts: Parts, since: datetime.datetime) -> Decimal:
+def _spent_since(parts: Parts, since: datetime.datetime) -> Spend:
     scope = parts.scope().and_also("created_at >= {since:DateTime64(6, 'UTC')}", since=since)
-    return spend_report(parts.log, scope, []).total.cost_usd or Decimal(0)
+    return spend_report(parts.log, scope, []).total

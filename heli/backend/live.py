@@ -99,7 +99,10 @@ class LiveHub:
 
     def totals(self) -> LiveTotals:
         totals = LiveTotals(
-            in_flight=self.in_flight, today_cost_usd=self.spent.cost_usd, gateways=len(self.gateways)
+            in_flight=self.in_flight,
+            today_cost_usd=self.spent.cost_usd,
+            today_estimated_cost_requests=self.spent.estimated_cost_requests,
+            gateways=len(self.gateways),
         )
         if not totals.gateways:
             return totals

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from heli.schema.request import Request
+from heli.schema.usage import CostState
 
 _EXACT = decimal.Context(prec=76)
 
@@ -22,11 +23,18 @@ class SpentToday:
         self._now = now
         self._midnight = self._last_midnight()
         self._cost_usd = Decimal(0)
+        self._estimated = 0
 
     @property
     def cost_usd(self) -> Decimal:
         self._roll()
         return self._cost_usd
+
+    @property
+    def estimated_cost_requests(self) -> int:
+        """How many of the costs in the sum are estimates."""
+        self._roll()
+        return self._estimated
 
     @property
     def since(self) -> datetime.datetime:
@@ -40,16 +48,17 @@ class SpentToday:
         for request in requests:
             if request.cost_usd is not None and request.created_at >= self._midnight:
                 self._cost_usd = _EXACT.add(self._cost_usd, request.cost_usd)
+                self._estimated += request.cost_state is CostState.ESTIMATED
 
-    def correct(self, cost_usd: Decimal, since: datetime.datetime) -> None:
+    def correct(self, cost_usd: Decimal, since: datetime.datetime, estimated: int = 0) -> None:
         """Take over the sum that the store gives, which must hold all that was added, if it is today's."""
         self._roll()
         if since == self._midnight:
-            self._cost_usd = cost_usd
+            self._cost_usd, self._estimated = cost_usd, estimated
 
     def _roll(self) -> None:
         if (midnight := self._last_midnight()) != self._midnight:
-            self._midnight, self._cost_usd = midnight, Decimal(0)
+            self._midnight, self._cost_usd, self._estimated = midnight, Decimal(0), 0
 
     def _last_midnight(self) -> datetime.datetime:
         return datetime.datetime.combine(self._now().date(), datetime.time()).astimezone()

@@ -89,7 +89,7 @@ def logs(
             screen = open_screen(_following_format(format, output), split_fields(fields), loaded)
             return Tail(client, words, screen, every).follow(begin, limit or 0)
         count = _list(client, words, begin, end, limit, every, Sink(SHAPE, format, split_fields(fields)))
-    if not count and format is Format.TABLE:
+    if not count and limit != 0 and format is Format.TABLE:
         say(
             "no call matches"
             if words or begin or end

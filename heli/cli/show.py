@@ -1,5 +1,6 @@
 """`heli show`: one call in full."""
 
+import contextlib
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -82,14 +83,13 @@ def _wire(client: "Client", ref: str, form: str) -> str:
 
 def _json(client: "Client", ref: str, fields: list[str]) -> str:
     request = client.request(ref)
-    tree = request_tree(request)
+    tree = request_tree(request) | {"conversation": None}
+    if not fields or any(name.split(".")[0] == "conversation" for name in fields):
+        with contextlib.suppress(NotFoundError):
+            tree["conversation"] = msgspec.to_builtins(client.conversation(str(request.id)))
     if fields:
         chosen = {name: pick(tree, name) for name in fields}
         return escaped(encode(chosen).decode()) + "\n"
-    try:
-        tree["conversation"] = msgspec.to_builtins(client.conversation(str(request.id)))
-    except NotFoundError:
-        tree["conversation"] = None
     text = encode(tree)
     if sys.stdout.isatty():
         text = msgspec.json.format(text, indent=2)

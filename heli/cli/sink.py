@@ -41,6 +41,8 @@ class Shape[T](msgspec.Struct, frozen=True):
     """A tree of all fields that a row has, without values, to check names before there are rows."""
 
 
+MOST_NAMED = 16
+"""So many fields are named where a name is none of them."""
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -174,7 +176,15 @@ def pick(tree: dict[str, Any], name: str) -> Any:
 
 
 def _unknown_field(name: str, key: str, known: list[str]) -> UsageError:
-    return UsageError(f"there is no field {name!r}{suggest(key, known)}", f"fields: {', '.join(known)}")
+    near = suggest(key, known)
+    named = ", ".join(known[:MOST_NAMED])
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    hint = (
+        "-o json shows all fields"
+        if near
+        else f"fields: {named}{more}{'; -o json shows all' if more else ''}"
+    )
+    return UsageError(f"there is no field {name!r}{near}", hint)
 
 
 def _plain(value: Any) -> str:

@@ -88,10 +88,9 @@ def fill(text: str, told: Mapping[str, Any]) -> str:
     session = _liveliest(told.get("sessions") or [])
     spend = session.get("spend") or {}
     text = text or (DEFAULT if session else WITHOUT_SESSION)
-    is_known = bool(spend)
     values = {
-        "today": figures.money(_money(told.get("today_cost_usd"))),
-        "session": figures.money(_money(spend.get("cost_usd", 0 if is_known else None), spend)),
+        "today": _about(told, "today_"),
+        "session": "$0" if _is_new(session) else _about(spend),
         "in_flight": figures.count(told.get("in_flight")),
         "session_in_flight": figures.count(session.get("in_flight")),
         "calls": figures.count(spend.get("requests")),
@@ -111,11 +110,19 @@ def _liveliest(sessions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return sessions[0] if sessions else {}
 
 
-def _money(value: Any, spend: Mapping[str, Any] | None = None) -> Decimal | None:
-    """A session without calls has cost nothing; one whose costs nobody knows is unknown."""
-    if value is None and spend and not spend.get("requests"):
-        return Decimal(0)
-    return None if value is None else Decimal(value)
+def _is_new(session: Mapping[str, Any]) -> bool:
+    """Its first calls are in flight. One without any call is none that heli knows."""
+    spend = session.get("spend") or {}
+    return spend.get("requests") == 0 and bool(session.get("in_flight"))
+
+
+def _about(told: Mapping[str, Any], which: str = "") -> str:
+    """The sum, `~` before it where estimates are in it."""
+    from heli.cli import figures
+
+    cost_usd = told.get(f"{which}cost_usd")
+    is_estimate = bool(told.get(f"{which}estimated_cost_requests"))
+    return figures.about(None if cost_usd is None else Decimal(cost_usd), is_estimate)
 
 
 def _sum(spend: Mapping[str, Any], *names: str) -> int | None:

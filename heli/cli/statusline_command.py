@@ -42,5 +42,6 @@ def statusline(
 
     It never waits long: what does not answer within a moment counts as down, and the exit code is 0. An
     agent that writes {"session_id": …} to standard input, as Claude Code does, is told of its own session.
+    `~` marks a sum with estimates in it; `?` is unknown, as is what a session without any call has cost.
     """
     return line.answer(line.Wishes(format, session, when_down))

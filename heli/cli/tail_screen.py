@@ -143,7 +143,8 @@ class DrawnScreen:
         in_flight = totals.in_flight if totals and totals.in_flight > running else running
         parts = [f"{figures.counted(in_flight, 'call')} in flight"]
         if totals:
-            parts.append(f"today {figures.money(totals.today_cost_usd)}")
+            is_estimate = totals.today_estimated_cost_requests > 0
+            parts.append(f"today {figures.about(totals.today_cost_usd, is_estimate)}")
             waiting, dropped = self._depth(totals)
             parts.append(f"spool {figures.count(waiting)}")
             if totals.spool_lag_s is not None and totals.spool_lag_s >= SLOW_S:

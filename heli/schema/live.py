@@ -47,6 +47,8 @@ class LiveTotals(msgspec.Struct, frozen=True, kw_only=True):
 
     in_flight: int
     today_cost_usd: Decimal
+    today_estimated_cost_requests: int = 0
+    """How many of the costs in that sum are estimates."""
     gateways: int = 0
     """How many gateways were heard of lately."""
     spool_records: int | None = None

@@ -211,6 +211,14 @@ def test_no_call_is_said_on_stderr(heli, backend):
     assert heli("logs", "-o", "json").out == "[]\n"
 
 
+def test_where_none_was_asked_for_nothing_is_said(heli, backend):
+    backend.requests = [a_request()]
+
+    ran = heli("logs", "-n", "0", "-o", "table")
+
+    assert (ran.code, ran.out, ran.err) == (ExitCode.OK, "", "")
+
+
 def test_an_unknown_format_is_said(heli, backend):
     ran = heli("logs", "-o", "jsn")
 

@@ -244,6 +244,26 @@ def test_json_tells_everything(heli, backend):
     }
 
 
+def test_the_conversation_is_a_field_too(heli, backend):
+    backend.conversation, backend.requests = TALK, [a_request()]
+
+    tree = json.loads(heli("show", "--json", "conversation,model").out)
+
+    assert tree["model"] == "gpt-4o-mini"
+    assert tree["conversation"]["messages"][0]["parts"][0]["text"] == "Please make the login test pass."
+
+
+def test_a_field_that_is_not_there_is_said_in_a_few_words(heli, backend):
+    backend.requests = [a_request()]
+
+    for name, told in (("conversatoin", "mean 'conversation'"), ("nofield", "fields: id")):
+        ran = heli("show", "--json", name)
+        assert ran.code == ExitCode.USAGE
+        assert told in ran.err
+        assert "-o json" in ran.err
+        assert max(len(line) for line in ran.err.splitlines()) < 300
+
+
 def test_references(heli, backend):
     backend.requests = [a_request(1), a_request(2)]
 

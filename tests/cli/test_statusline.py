@@ -38,6 +38,8 @@ class Backend(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.known = {"fix"}
+        self.flying = {"fix", "new"}
+        self.estimated = 0
         self.asked: list[list[str]] = []
         self.delay_s = 0.0
         Thread(target=self.serve_forever, daemon=True).start()
@@ -51,14 +53,24 @@ class _Handler(BaseHTTPRequestHandler):
         sessions = parse_qs(parts.query).get("session", [])
         self.server.asked.append(sessions)
         time.sleep(self.server.delay_s)
+        estimated = {"estimated_cost_requests": self.server.estimated}
         lines = [
-            {"session_id": name, "in_flight": 1, "spend": SPEND if name in self.server.known else NONE}
+            {
+                "session_id": name,
+                "in_flight": int(name in self.server.flying),
+                "spend": SPEND | estimated if name in self.server.known else NONE,
+            }
             for name in sessions
         ]
         if parts.path != "/v1/statusline":
             self.send_error(404)
             return
-        body = json.dumps({"in_flight": 2, "today_cost_usd": 4.21, "sessions": lines}).encode()
+        told = {
+            "in_flight": 2,
+            "today_cost_usd": 4.21,
+            "today_estimated_cost_requests": self.server.estimated,
+        }
+        body = json.dumps(told | {"sessions": lines}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -95,8 +107,17 @@ def test_a_session_that_is_named(backend: Backend) -> None:
     assert backend.asked == [["fix"]]
 
 
-def test_a_session_without_calls_has_cost_nothing(backend: Backend) -> None:
+def test_a_session_whose_first_call_is_in_flight_has_cost_nothing(backend: Backend) -> None:
     assert statusline("--session=new").stdout.startswith("$0 session")
+
+
+def test_what_a_session_that_nobody_knows_has_cost_is_unknown(backend: Backend) -> None:
+    assert statusline("--session=nosuch").stdout == "? session · $4.21 today · 2 in flight\n"
+
+
+def test_sums_with_estimates_are_marked(backend: Backend) -> None:
+    backend.estimated = 1
+    assert statusline("--session", "fix").stdout == "~$1.84 session · ~$4.21 today · 2 in flight\n"
 
 
 def test_a_format_of_ones_own(backend: Backend) -> None:

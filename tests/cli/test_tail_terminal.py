@@ -144,6 +144,16 @@ def test_a_resize_under_a_full_screen_leaves_no_rubbish_and_tells_the_columns_an
     assert "cached" not in heads[1]
 
 
+def test_estimates_in_todays_sum_are_marked(terminal, backend):
+    backend.greeting = [
+        LiveTotals(in_flight=0, today_cost_usd=Decimal("4.21"), today_estimated_cost_requests=1)
+    ]
+    screen = terminal()
+    tail(screen, backend)
+
+    screen.until(lambda shown: "in flight · today ~$4.21" in shown)
+
+
 def test_a_break_is_said_in_the_status_line_and_mended(terminal, backend):
     screen = terminal()
     tail(screen, backend)

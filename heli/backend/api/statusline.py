@@ -37,6 +37,7 @@ class StatusLine(msgspec.Struct, frozen=True, kw_only=True):
 
     in_flight: int
     today_cost_usd: Decimal
+    today_estimated_cost_requests: int
     sessions: list[SessionLine]
 
 
@@ -51,6 +52,7 @@ async def statusline(here: Here, session: Session = None) -> Response:
         StatusLine(
             in_flight=here.hub.in_flight,
             today_cost_usd=here.hub.spent.cost_usd,
+            today_estimated_cost_requests=here.hub.spent.estimated_cost_requests,
             sessions=[await _line(here, session_id) for session_id in dict.fromkeys(session or ())],
         )
     )

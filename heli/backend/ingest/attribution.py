@@ -7,27 +7,13 @@ ones that are made from other headers keep their capitals.
 import msgspec
 
 from heli.schema.exchange import Headers
+from heli.schema.property_names import POSTHOG, SYNTHESISED
 
 PROPERTY_PREFIX = b"helicone-property-"
 MAX_VALUE_CHARS = 8192
 """A header's value that becomes a property is cut here."""
 
-SYNTHESISED = {
-    b"helicone-session-id": "Helicone-Session-Id",
-    b"helicone-session-name": "Helicone-Session-Name",
-    b"helicone-session-path": "Helicone-Session-Path",
-    b"helicone-prompt-id": "Helicone-Prompt-Id",
-    b"helicone-experiment-id": "Helicone-Experiment-Id",
-    b"helicone-cache-enabled": "Helicone-Cache-Enabled",
-    b"helicone-cache-seed": "Helicone-Cache-Seed",
-    b"helicone-cache-bucket-max-size": "Helicone-Cache-Bucket-Max-Size",
-    b"helicone-cache-control": "Helicone-Cache-Control",
-    b"x-stripe-customer-id": "stripe_customer_id",
-}
-"""`{header: property}` of the properties that other headers leave behind."""
-
 POSTHOG_KEY = b"helicone-posthog-key"
-POSTHOG_PROPERTY = "Helicone-Sent-To-Posthog"
 
 
 class Attribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,7 +56,7 @@ def read_attribution(headers: Headers) -> Attribution:
         if told.get(header):
             properties[name_] = told[header]
     if told.get(POSTHOG_KEY):
-        properties[POSTHOG_PROPERTY] = "true"
+        properties[POSTHOG] = "true"
     session_id = told.get(b"helicone-session-id", "")
     return Attribution(
         user_id=told.get(b"helicone-user-id", ""),

@@ -5,9 +5,7 @@ import msgspec
 
 from heli.backend.ingest.attribution import Attribution
 from heli.providers.agents import AgentMarks, segment
-
-AGENT_SESSION = "Agent-Session-Id"
-"""The property that keeps the agent's own session where the caller named another."""
+from heli.schema.property_names import AGENT_SESSION
 
 
 class OwnSession(msgspec.Struct, frozen=True, kw_only=True, gc=False):

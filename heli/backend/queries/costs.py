@@ -12,6 +12,7 @@ from heli.backend.queries.money import add_exactly, plain
 from heli.backend.queries.scope import TABLE, Scope, only_model_calls
 from heli.backend.stores.request_log import RequestLog
 from heli.schema.errors import UsageError
+from heli.schema.property_names import stored_name
 from heli.schema.request import Request
 from heli.schema.usage import CostState
 
@@ -90,19 +91,23 @@ def _dimensions(by: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """SQL for each word, and the parameters that it binds."""
     if len(by) > MAX_DIMENSIONS:
         raise UsageError(f"costs are grouped by at most {MAX_DIMENSIONS} things at once, not {len(by)}")
-    if len(set(by)) < len(by):
+    if len({_folded(word) for word in by}) < len(by):
         raise UsageError(f"{', '.join(by)!r} names the same thing twice")
     dimensions, parameters = [], {}
     for place, word in enumerate(by):
         if word.startswith(PROPERTY) and len(word) > len(PROPERTY):
             dimensions.append(f"properties[{{property_{place}:String}}]")
-            parameters[f"property_{place}"] = word.removeprefix(PROPERTY)
+            parameters[f"property_{place}"] = stored_name(word.removeprefix(PROPERTY))
         elif sql := COLUMNS.get(word) or PERIODS.get(word):
             dimensions.append(sql)
         else:
             choices = ", ".join([*COLUMNS, *PERIODS, "property:<name>"])
             raise UsageError(f"costs cannot be grouped by {word!r}", f"choose from {choices}")
     return dimensions, parameters
+
+
+def _folded(word: str) -> str:
+    return f"{PROPERTY}{stored_name(word.removeprefix(PROPERTY))}" if word.startswith(PROPERTY) else word
 
 
 def _query(

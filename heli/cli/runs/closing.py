@@ -28,6 +28,8 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: int = 0
     cost_usd: Decimal | None = None
+    estimated: int = 0
+    """How many costs in that sum are estimates."""
     unknown: int = 0
     """Calls of unknown cost."""
     input_tokens: int | None = None
@@ -94,6 +96,7 @@ def _read(total: Mapping[str, Any], line: Mapping[str, Any]) -> Sum:
     return Sum(
         calls=total["requests"],
         cost_usd=None if total["cost_usd"] is None else Decimal(total["cost_usd"]),
+        estimated=total["estimated_cost_requests"],
         unknown=total["unknown_cost_requests"],
         input_tokens=_add(total, "input_tokens", "cache_read_tokens", "cache_write_tokens"),
         cached_tokens=total["cache_read_tokens"],
@@ -135,7 +138,7 @@ def _cost(told: Sum) -> str:
     if told.cost_usd is None:
         return figures.UNKNOWN
     more = f" + {told.unknown:,} of unknown cost" if told.unknown else ""
-    return figures.money(told.cost_usd) + more
+    return figures.about(told.cost_usd, told.estimated > 0) + more
 
 
 def _session_filter(run: Run) -> str:

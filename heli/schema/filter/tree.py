@@ -16,6 +16,7 @@ from heli.schema.filter.errors import FilterError
 from heli.schema.filter.fields import FIELDS, SEARCHED, Field, Kind, find_field
 from heli.schema.filter.query import And, Not, Or, Query, Term, Value
 from heli.schema.filter.reading import read
+from heli.schema.property_names import stored_name
 
 TABLE = "request_response_rmt"
 
@@ -37,7 +38,7 @@ _MOST_SPLITS = 4
 _ID_START = re.compile("[0-9a-f]{1,32}", re.IGNORECASE)
 _READERS = {
     Kind.NUMBER: values.read_number,
-    Kind.STATUS: values.read_number,
+    Kind.STATUS: values.read_status,
     Kind.SCORE: values.read_number,
     Kind.MONEY: values.read_money,
     Kind.DURATION: values.read_duration_ms,
@@ -192,7 +193,8 @@ def _compare_property(key: str, value: Value) -> Node:
     if not key:
         if len(value.parts) > 1 or not value.text:
             raise values.BadValue("which property?", "write prop:env, or prop.env:prod")
-        return _leaf("property_key", "equals", value.text)
+        return _leaf("property_key", "equals", stored_name(value.text))
+    key = stored_name(key)
     if value.is_any:
         return _leaf("property_key", "equals", key)
     if len(value.parts) == 1:

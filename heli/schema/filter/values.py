@@ -16,6 +16,7 @@ _SECONDS = {
     "us": Decimal("1e-6"), "µs": Decimal("1e-6"), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
     "h": Decimal(3600), "d": Decimal(86400), "w": Decimal(604800),
 }  # fmt: skip
+_STATUS_CLASS = re.compile("[1-5]xx", re.IGNORECASE)
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 _EARLIEST = datetime.datetime(1900, 1, 2, tzinfo=datetime.UTC)
@@ -39,6 +40,17 @@ def read_number(text: str) -> int | float:
         raise BadValue(f"{text[:60]!r} is not a number", "write it like 500, 1.5k or 2M")
     number = Decimal(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()]
     return _plain(-number if text.startswith("-") else number)
+
+
+def read_status(text: str) -> int | float:
+    """`429`; classes like `4xx` are taken before, where they can be."""
+    if _STATUS_CLASS.fullmatch(text):
+        raise BadValue(
+            f"{text} is compared with : only", f"write status:{text.lower()}, or a number: {text[0]}00"
+        )
+    if _NUMBER.fullmatch(text) is None:
+        raise BadValue(f"{text[:60]!r} is not a status", "write it like 429 or 4xx")
+    return read_number(text)
 
 
 def read_money(text: str) -> int | float:

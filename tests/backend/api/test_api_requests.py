@@ -263,6 +263,16 @@ def test_costs_by_several_things_at_once(backend: RunningBackend) -> None:
     }
 
 
+def test_the_name_of_a_property_has_no_case(backend: RunningBackend) -> None:
+    backend.send(an_exchange(headers=[(b"Helicone-Property-Ticket", b"9"), (b"Helicone-Cache-Seed", b"s")]))
+
+    (row,) = backend.get("/v1/costs", by="property:Ticket,property:helicone-cache-seed")["rows"]
+
+    assert (row["property:Ticket"], row["property:helicone-cache-seed"]) == ("9", "s")
+    for filter in ("prop.Ticket:9", "prop:TICKET", "prop.ticket:9", "prop.helicone-cache-seed:s"):
+        assert len(backend.get("/v1/requests", filter=filter)["requests"]) == 1
+
+
 @pytest.mark.parametrize(
     ("zone", "day", "month", "hour"),
     [
@@ -297,6 +307,7 @@ def test_an_hour_that_comes_twice_is_two_hours(backend: RunningBackend) -> None:
     [
         {"by": "colour"},
         {"by": "model,model"},
+        {"by": "property:Team,property:team"},
         {"by": "property:"},
         {"tz": "Mars/Olympus"},
         {"tz": "../etc/passwd"},

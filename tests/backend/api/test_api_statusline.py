@@ -67,7 +67,12 @@ def test_calls_in_flight_are_counted_by_session(backend: RunningBackend) -> None
 
 
 def test_today_is_what_today_cost(backend: RunningBackend) -> None:
-    assert backend.get("/v1/statusline") == {"in_flight": 0, "today_cost_usd": 0, "sessions": []}
+    assert backend.get("/v1/statusline") == {
+        "in_flight": 0,
+        "today_cost_usd": 0,
+        "today_estimated_cost_requests": 0,
+        "sessions": [],
+    }
 
 
 def test_too_many_sessions_are_refused(backend: RunningBackend) -> None:

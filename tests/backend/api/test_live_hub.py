@@ -18,6 +18,7 @@ from heli.backend.spent_today import SpentToday, machine_time
 from heli.schema.exchange import Closed, Direction, Exchange, Grown, Opened, Outcome
 from heli.schema.live import LiveCall, LiveEvent, LiveKind
 from heli.schema.request import Request
+from heli.schema.usage import CostState
 from tests.backend.backend_builders import an_answer, an_exchange
 from tests.backend.stores.running_store import a_request
 
@@ -207,6 +208,19 @@ def test_todays_cost_is_exact_and_ends_at_midnight() -> None:
     assert spent.cost_usd == Decimal("123456789012345.000000000000000001")
     now.at += datetime.timedelta(days=1)
     assert spent.cost_usd == 0
+
+
+def test_estimates_in_todays_cost_are_counted_until_midnight() -> None:
+    now = Now()
+    spent = SpentToday(now)
+    for state in (CostState.ESTIMATED, CostState.EXACT):
+        spent.add([a_request(created_at=now.at, cost_usd=Decimal(1), cost_state=state)])
+
+    assert spent.estimated_cost_requests == 1
+    spent.correct(Decimal(7), spent.since, 3)
+    assert spent.estimated_cost_requests == 3
+    now.at += datetime.timedelta(days=1)
+    assert spent.estimated_cost_requests == 0
 
 
 def test_the_logs_sum_is_taken_over_on_its_own_day_only() -> None:

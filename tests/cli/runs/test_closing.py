@@ -36,6 +36,10 @@ def a_run(session: str = "claude-7f3a91") -> Run:
             ),
         ),
         (
+            Sum(calls=1, cost_usd=Decimal("0.03"), estimated=1, input_tokens=1, output_tokens=2),
+            "heli: 1 call · 1 in · 2 out · ~$.03 · heli logs session:claude-7f3a91",
+        ),
+        (
             Sum(calls=1, unknown=1, is_complete=False),
             "heli: 1 call · ? in · ? out · ? · some are not stored yet · heli logs session:claude-7f3a91",
         ),

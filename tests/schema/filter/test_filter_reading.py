@@ -101,6 +101,8 @@ def test_the_canonical_spelling(text: str, canonical: str) -> None:
         ("cost>cheap", 5, "not an amount", ""),
         ("tokens>1k,2k", 10, "one value", ""),
         ("tokens:1k,many", 10, "not a number", ""),
+        ("status:abc", 7, "not a status", "429 or 4xx"),
+        ("status>=4xx", 8, "with : only", "status:4xx, or a number: 400"),
         ("stream:maybe", 7, "neither true nor false", ""),
         ("since:soon", 6, "not a time", "2026-11-01"),
         ("since:2026-13-01", 6, "no such moment", ""),

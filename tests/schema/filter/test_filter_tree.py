@@ -108,6 +108,10 @@ def test_a_session_is_found_as_lists_show_it(text: str, tree: Any) -> None:
         ("prop.env:p*", leaf("properties", "env", {"like": "p%"})),
         ("prop:env", leaf("property_key", "equals", "env")),
         ("-prop.env:*", leaf("property_key", "not-equals", "env")),
+        ("prop.Env:Prod", leaf("properties", "env", {"equals": "Prod"})),
+        ("prop:ENV", leaf("property_key", "equals", "env")),
+        ("prop.Env:*", leaf("property_key", "equals", "env")),
+        ("prop.agent-session-id:a", leaf("properties", "Agent-Session-Id", {"equals": "a"})),
         ("score.q>0", leaf("scores", "q", {"gt": 0})),
         ("score.q:true", leaf("scores", "q", {"equals": 1})),
         (
