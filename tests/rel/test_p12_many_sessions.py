@@ -182,7 +182,7 @@ def _records(rig: Rig) -> dict[str, Exchange]:
 
 
 def _check_record(record: Exchange, session: Framed) -> None:
-    """It holds the first bytes of both directions, unless it says that some were dropped, and how many came."""
+    """It tells how many bytes went each way, and holds the first of them unless it says that it does not."""
     assert record.outcome is Outcome.COMPLETE
     assert record.is_websocket
     assert (record.request_body_bytes, record.response_body_bytes) == (
