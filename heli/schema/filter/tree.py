@@ -31,7 +31,6 @@ _OPPOSITES |= {opposite: operator for operator, opposite in _OPPOSITES.items()}
 _MEANINGFUL = frozenset({"null", "__empty__"})
 """Values of `equals` that Helicone reads as something else than themselves."""
 _NULLABLE = frozenset(column for field in FIELDS if field.is_nullable for column in field.columns)
-_CLASS = re.compile("[1-5]xx", re.IGNORECASE)
 _SHORT_UUID = re.compile("[0-9a-f]{8}", re.IGNORECASE)
 _SHORT_THREAD = re.compile("thread-([0-9a-f]{6})")
 _MOST_SPLITS = 4
@@ -220,7 +219,7 @@ def _compare_number(field: Field, operator: str, value: Value) -> Node:
             return _leaf(column, "not-equals", "null")
         if value.text.lower() in ("unknown", ""):
             return _leaf(column, "equals", "null")
-    if field.kind is Kind.STATUS and operator == "equals" and _CLASS.fullmatch(value.text):
+    if field.kind is Kind.STATUS and operator == "equals" and values.STATUS_CLASS.fullmatch(value.text):
         first = int(value.text[0]) * 100
         return _join("and", [_leaf(column, "gte", first), _leaf(column, "lt", first + 100)])
     return _leaf(column, operator, _READERS[field.kind](value.text))

@@ -16,7 +16,7 @@ _SECONDS = {
     "us": Decimal("1e-6"), "µs": Decimal("1e-6"), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
     "h": Decimal(3600), "d": Decimal(86400), "w": Decimal(604800),
 }  # fmt: skip
-_STATUS_CLASS = re.compile("[1-5]xx", re.IGNORECASE)
+STATUS_CLASS = re.compile("[1-5]xx", re.IGNORECASE)
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 _EARLIEST = datetime.datetime(1900, 1, 2, tzinfo=datetime.UTC)
@@ -44,7 +44,7 @@ def read_number(text: str) -> int | float:
 
 def read_status(text: str) -> int | float:
     """`429`; classes like `4xx` are taken before, where they can be."""
-    if _STATUS_CLASS.fullmatch(text):
+    if STATUS_CLASS.fullmatch(text):
         raise BadValue(
             f"{text} is compared with : only", f"write status:{text.lower()}, or a number: {text[0]}00"
         )
