@@ -81,7 +81,11 @@ class Log(FakeBackend):
         if path == "/v1/statusline":
             return 200, encode({"sessions": []})
         calls = self.calls if query["filter"] == "prop.run:run-abc123*" else {"outer": self.whole}
-        total = dict.fromkeys(FIGURES) | {"requests": sum(calls.values()), "unknown_cost_requests": 0}
+        total = dict.fromkeys(FIGURES) | {
+            "requests": sum(calls.values()),
+            "unknown_cost_requests": 0,
+            "estimated_cost_requests": 0,
+        }
         rows: list[dict[str, Any]] = [{"session": name, "requests": count} for name, count in calls.items()]
         return 200, encode({"rows": rows, "total": total})
 

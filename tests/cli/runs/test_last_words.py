@@ -19,6 +19,7 @@ NOTHING = {
     "requests": 0,
     "cost_usd": None,
     "unknown_cost_requests": 0,
+    "estimated_cost_requests": 0,
     "input_tokens": None,
     "cache_read_tokens": None,
     "cache_write_tokens": None,
@@ -35,7 +36,7 @@ class SignallingBackend(FakeBackend):
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, bytes]:
         if path == "/v1/costs":
             os.kill(self.caller, signal.SIGTERM)
-        return 200, json.dumps({"total": NOTHING}).encode()
+        return 200, json.dumps({"rows": [], "total": NOTHING}).encode()
 
 
 @pytest.fixture
