@@ -163,16 +163,12 @@ def test_many_sessions_at_once_are_whole_in_order_and_kept_in_no_memory(rig: Rig
     assert carried >= LEAST_PER_S
     for held in sessions.held.values():
         assert held[1] - held[0] < MOST_GROWTH
-    whole = 0
     for case, session in sessions.done.items():
         (entry,) = standin.journal(f"x-case: {case}\r")
         arrived = [(each["opcode"], each["final"], each["bytes"], each["sha256"]) for each in entry["frames"]]
         assert arrived == session.frames, f"frames of {case}"
         record = wait_until(lambda case=case: _records(rig).get(case), 60, f"the record of {case}")
         _check_record(record, session)
-        whole += not record.bodies_dropped
-    print(f"P12: {whole} of {SESSIONS} records hold all that they should, the others say that they do not")
-    assert whole > 0
     assert rig.metric("calls_failed_total") == 0
     assert rig.metric("own_faults_total") == 0
 
@@ -182,7 +178,7 @@ def _records(rig: Rig) -> dict[str, Exchange]:
 
 
 def _check_record(record: Exchange, session: Framed) -> None:
-    """It tells how many bytes went each way, and holds the first of them unless it says that it does not."""
+    """It holds the first bytes of both directions, and how many there were."""
     assert record.outcome is Outcome.COMPLETE
     assert record.is_websocket
     assert (record.request_body_bytes, record.response_body_bytes) == (
@@ -192,8 +188,5 @@ def _check_record(record: Exchange, session: Framed) -> None:
     for body, wire in ((record.request_body, session.sent), (record.response_body, session.received)):
         kept = WireCount(KEPT_BYTES)
         kept.add(body)
-        if record.bodies_dropped:  # frames came faster than the disk takes them
-            assert kept.passed <= min(wire.passed, KEPT_BYTES)
-        else:
-            assert kept.passed == min(wire.passed, KEPT_BYTES)
-            assert kept.digest == wire.digest
+        assert kept.passed == min(wire.passed, KEPT_BYTES)
+        assert kept.digest == wire.digest
