@@ -73,8 +73,8 @@ def test_no_word_of_a_shown_call_is_split(
     environment = {"HELI_HOME": str(home), "HELI_BACKEND__URL": backend.url, "TZ": "UTC"}
     terminal = Terminal(tmp_path, environment, columns, 50)
     try:
-        terminal.type(
-            f"PS1=; unset COLUMNS; {sys.executable} -m heli show @last >whole;"  # root's prompt is its shell's own
+        terminal.type(  # without a prompt, which root's shell writes as it likes
+            f"PS1=; unset COLUMNS; {sys.executable} -m heli show @last >whole;"
             f" {sys.executable} -m heli show @last"
         )
         shown = terminal.until(lambda screen: "--curl" in screen.partition("next ")[2])
