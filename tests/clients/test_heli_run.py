@@ -35,6 +35,8 @@ for prompt in sys.argv[1:]:
     with urllib.request.urlopen(question, timeout=30) as reply: reply.read()
 """
 COST = Decimal("0.00018")
+MOST_WAIT_S = 2.0
+"""P14: no program waits longer for a heli that cannot capture it, from the command to the program's end."""
 
 
 def run(
@@ -277,14 +279,14 @@ def test_a_program_runs_without_a_heli_that_cannot_start(hindered: Lonely) -> No
     assert (done.returncode, done.stdout) == (4, "proxy= code\n")
     assert "the program runs without heli; its calls are not seen" in done.stderr
     assert "Traceback" not in done.stderr
-    assert seconds < 3
+    assert seconds < MOST_WAIT_S
 
 
 def test_a_program_is_not_started_without_heli_where_that_is_asked(hindered: Lonely) -> None:
     seconds, done = took(["--no-fail-open", *SHOW], hindered)
     assert (done.returncode, done.stdout) == (6, "")
     assert "cannot be captured" in done.stderr
-    assert seconds < 3
+    assert seconds < MOST_WAIT_S
 
 
 def test_the_dead_kit_of_a_shell_is_taken_off(hindered: Lonely) -> None:
@@ -339,7 +341,7 @@ def test_a_dead_interceptor_is_waited_for_and_no_longer(lonely: Lonely) -> None:
         seconds, done = took(SHOW, lonely)
         assert (done.returncode, done.stdout) == (4, "proxy= code\n")
         assert "the interceptor does not answer" in done.stderr
-        assert seconds < 4
+        assert seconds < MOST_WAIT_S
     finally:
         os.kill(victim, signal.SIGCONT)
 

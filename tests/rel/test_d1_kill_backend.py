@@ -34,20 +34,23 @@ def test_kill_9_of_backend_and_store_loses_and_doubles_nothing(tmp_path: Path) -
         )
         first_start_s = time.monotonic() - started
         client.start()
-        ready = [_kill_one(heli, chance) for _ in range(KILLS)]
+        kills = [_kill_one(heli, chance) for _ in range(KILLS)]
         time.sleep(1)
         client.stop()
         ledger.close()
         print(f"D1: first start {first_start_s:.2f} s")
-        print(f"D1: ready again after {sorted(ready)[KILLS // 2]:.2f} s (median), {max(ready):.2f} s at most")
+        ready = sorted(seconds for seconds, _ in kills)
+        slowest = ", ".join(f"{seconds:.2f} s ({victims})" for seconds, victims in sorted(kills)[:-4:-1])
+        print(f"D1: ready again after {ready[KILLS // 2]:.2f} s (median), at most {slowest}")
         _check_log(heli, ledger, chance)
         assert client.sent_again >= 1, "no kill met a batch"
-        # On a busy machine at least as soon as a first start.
-        assert sorted(ready)[KILLS // 2] <= max(READY_WITHIN_S, 1.5 * first_start_s)
+        # On a busy machine at least about as soon as a first start.
+        assert ready[KILLS // 2] <= max(READY_WITHIN_S, 1.5 * first_start_s)
+        assert ready[-1] <= max(READY_WITHIN_S, 2.5 * first_start_s)
 
 
-def _kill_one(heli: HeliUnderTest, chance: random.Random) -> float:
-    """Kill one or both at a random moment, start them again; return the seconds until ready."""
+def _kill_one(heli: HeliUnderTest, chance: random.Random) -> tuple[float, str]:
+    """Kill one or both at a random moment, start them again; return the seconds until ready, and who it was."""
     time.sleep(chance.uniform(0.2, 1.0))
     victims = chance.choice([("backend",), ("store",), ("store", "backend")])
     for part in victims:
@@ -57,7 +60,7 @@ def _kill_one(heli: HeliUnderTest, chance: random.Random) -> float:
         heli.start(part)
     for part in ("store", "backend"):
         heli.wait_ready(part)
-    return time.monotonic() - started
+    return time.monotonic() - started, f"{' and '.join(victims)}, at {time.strftime('%H:%M:%S')}"
 
 
 def _check_log(heli: HeliUnderTest, ledger: Ledger, chance: random.Random) -> None:

@@ -33,6 +33,9 @@ WANTED_PER_S = 20
 LEAST_PER_S = 1.0
 """Two busy cores carry seven."""
 FRAME_BYTES = 64 * 1024
+OPENED_PER_S = 2.5
+"""Sessions that begin to talk. What is kept of each crosses the wire in its first seconds, and the disk must
+keep up with that: of a hundred that begin at once the record would hold less, and say so."""
 KEPT_BYTES = 4 << 20
 """Of each direction of each session, so that the spool has room for all of them."""
 TURNS_TO_RESPONSE = 20
@@ -116,6 +119,7 @@ class Sessions:
             session = self.done[case] = Framed(*streams, KEPT_BYTES)
             await session.upgrade(path, case)
             await self._ready.wait()
+            await asyncio.sleep(number / OPENED_PER_S)
             started, turns = time.monotonic(), 0
             while (now := time.monotonic()) < started + SECONDS:
                 await asyncio.sleep(max(0.0, started + turns / WANTED_PER_S - now))

@@ -120,35 +120,22 @@ def move_to_session(
     for some_ids, some_threads in itertools.zip_longest(
         itertools.batched(ids, MOST_IDS), itertools.batched(threads, MOST_IDS), fillvalue=()
     ):
-        _move_some(log, organisation, since, until, owner, ids=some_ids, threads=some_threads)
-
-
-def _move_some(
-    log: RequestLog,
-    organisation: UUID,
-    since: datetime.datetime,
-    until: datetime.datetime,
-    owner: Member,
-    *,
-    ids: Sequence[UUID],
-    threads: Sequence[str],
-) -> None:
-    log.write_again(
-        {
-            "session_id": owner.session_id,
-            "session_name": owner.session_name,
-            "session_path": owner.session_path,
-            "session_source": owner.session_source,
-        },
-        "organization_id = {organisation:UUID}"
-        f" AND request_created_at BETWEEN {{since:{TIME}}} AND {{until:{TIME}}}"
-        " AND (request_id IN {ids:Array(UUID)}"
-        f" OR (session_source = '{THREAD}' AND session_id IN {{threads:Array(String)}}))",
-        {
-            "organisation": organisation,
-            "since": since,
-            "until": until,
-            "ids": list(ids),
-            "threads": list(threads),
-        },
-    )
+        log.write_again(
+            {
+                "session_id": owner.session_id,
+                "session_name": owner.session_name,
+                "session_path": owner.session_path,
+                "session_source": owner.session_source,
+            },
+            "organization_id = {organisation:UUID}"
+            f" AND request_created_at BETWEEN {{since:{TIME}}} AND {{until:{TIME}}}"
+            " AND (request_id IN {ids:Array(UUID)}"
+            f" OR (session_source = '{THREAD}' AND session_id IN {{threads:Array(String)}}))",
+            {
+                "organisation": organisation,
+                "since": since,
+                "until": until,
+                "ids": list(some_ids),
+                "threads": list(some_threads),
+            },
+        )

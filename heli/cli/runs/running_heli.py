@@ -18,8 +18,8 @@ INTERCEPT = "intercept"
 NEEDED = frozenset({"gateway", INTERCEPT})
 """What it takes to capture; the others may come later, as calls wait for them on the disk."""
 ANSWER_S = 0.5
-COMES_BACK_S = 1.8
-"""One that has died is back by then; a program does not wait longer for heli."""
+COMES_BACK_S = 1.5
+"""One that has died is back by then. With what `heli run` takes itself, no program waits two seconds for heli."""
 STARTS_S = 10.0
 """How long a heli may take that was started a moment ago."""
 POLL_S = 0.05
@@ -54,11 +54,11 @@ def intercept_address(settings: Settings) -> tuple[str, int]:
     return host, settings.ports.intercept
 
 
-def answers(host: str, port: int) -> bool:
+def answers(host: str, port: int, patience_s: float = ANSWER_S) -> bool:
     """Whether the interceptor is well. One that hangs takes connections, as the kernel does that for it."""
     try:
-        with socket.create_connection((host, port), ANSWER_S) as connection:
-            connection.settimeout(ANSWER_S)
+        with socket.create_connection((host, port), patience_s) as connection:
+            connection.settimeout(patience_s)
             connection.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return connection.recv(64).startswith(b"HTTP/1.1 200 ")
     except OSError:
@@ -75,7 +75,7 @@ def is_taken(host: str, port: int) -> bool:
 
 
 def _wait(host: str, port: int, deadline: float) -> None:
-    while not answers(host, port):
+    while not answers(host, port, min(ANSWER_S, max(POLL_S, deadline - time.monotonic()))):
         if time.monotonic() > deadline:
             raise UnreachableError(
                 f"the interceptor does not answer on port {port}",
