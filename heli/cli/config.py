@@ -15,10 +15,10 @@ from heli.cli.setting_names import SECRET, find_setting, hidden, list_settings, 
 from heli.cli.sink import encode
 from heli.cli.table import Cell, Column, Table
 from heli.cli.terminal import say, wants_color, width
-from heli.cli.toml_edit import set_value
-from heli.schema.errors import ExitCode, UsageError
+from heli.cli.toml_edit import remove_value, set_value
+from heli.schema.errors import ExitCode, NotFoundError, UsageError
 from heli.schema.paths import Paths, make_private
-from heli.schema.settings import Loaded, Settings, load_settings
+from heli.schema.settings import Loaded, Settings, load_settings, read_settings_file
 
 NOWHERE = Path("/nowhere")
 
@@ -40,6 +40,7 @@ def config(
       heli config --origin                 and the file or variable that said so
       heli config get ports.openai
       heli config set ports.openai 18787   written to config.toml
+      heli config unset ports.openai       taken out of it, so that the default counts again
 
     Later ones win: defaults, config.toml (see `heli paths`), ./heli.toml, HELI_* variables, flags. The
     variable of ports.openai is HELI_PORTS__OPENAI.
@@ -98,9 +99,34 @@ def set_one(
     paths = Paths.from_environ(os.environ)
     find_setting(Settings(), name)
     typed = _typed(name, value)
-    _write(paths.config_file, name, typed)
+    _write(paths.config_file, set_value(_read(paths.config_file), name, typed))
     written = f"{name} = {shown(name, typed)} in {paths.config_file}"
     say(_what_wins(name, written) or f"{written}; `heli restart` makes a running heli take it")
+    return ExitCode.OK
+
+
+@app.command("unset")
+def unset_one(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+) -> int:
+    """Take a value out of config.toml; the rest of the file stays as it is.
+
+    \b
+    Example:
+      heli config unset ports.openai
+
+    A name that is no setting, which heli refuses to start with, can be taken out so too.
+    """
+    file = Paths.from_environ(os.environ).config_file
+    after = remove_value(_read(file), name)
+    if after is None:
+        find_setting(Settings(), name)
+        raise NotFoundError(
+            f"{name} is not set in {file}", "`heli config --origin` tells what is set, and where"
+        )
+    _write(file, after)
+    taken = f"{name} is no longer in {file}"
+    say(_what_wins(name, taken) or f"{taken}; `heli restart` makes a running heli take it")
     return ExitCode.OK
 
 
@@ -121,10 +147,14 @@ def _checked(name: str, given: Any) -> Loaded:
     return load_settings(environ=home, folder=NOWHERE, flags={name: given})
 
 
-def _write(file: Path, name: str, value: Any) -> None:
+def _read(file: Path) -> str:
+    """Its text; empty when there is none. Raises `UsageError` when it is not TOML."""
+    read_settings_file(file)
+    return file.read_text() if file.exists() else ""
+
+
+def _write(file: Path, text: str) -> None:
     """Replace the file at once, so that nobody reads half of it."""
-    before = file.read_text() if file.exists() else ""
-    text = set_value(before, name, value)
     target = file.resolve()
     draft = make_private(target.parent) / f".{target.name}.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,8 +1,8 @@
 """A conversation as text: who said what, tools in one line each, Markdown where a terminal shows it."""
 
-import contextlib
 import io
 import json
+from typing import Any
 
 from heli.cli import figures
 from heli.cli.printable import block, cells, clip, line
@@ -40,7 +40,8 @@ class ConversationText:
     def _tools(self) -> str:
         names = line(", ".join(tool.name for tool in self._conversation.tools))
         text = f"{len(self._conversation.tools)}: {names}"
-        return self._beside("tools", [text if self._is_full else clip(text, self._width)])
+        lines = _wrap(text, self._width) if self._is_full else [clip(text, self._width)]
+        return self._beside("tools", lines)
 
     def _message(self, message: Message) -> str:
         """Empty when it holds nothing but results that stand beside their calls."""
@@ -70,10 +71,10 @@ class ConversationText:
     def _call(self, part: Part) -> list[str]:
         head = paint(f"⚒ {line(part.name)}", "strong", self._is_colored)
         result = self._results.get(part.call_id)
-        outcome = f"→ {_outcome(result)}" if result else ""
         if self._is_full:
-            lines = [f"{head}  {outcome}".rstrip(), *_pretty(part.text)]
-            return lines + ([f"  {text}" for text in block(result.text).split("\n")] if result else [])
+            results = self._result_in_full(result) if result else []
+            return [head, *self._indented(_argument_lines(part.text)), *results]
+        outcome = f"→ {_outcome(result)}" if result else ""
         arguments = clip(_arguments(part.text), ARGUMENT_WIDTH)
         painted = paint(outcome, "bad" if result and result.is_error else "dim", self._is_colored)
         return [f"{head}  {arguments.ljust(ARGUMENT_WIDTH - len(part.name))}  {painted}".rstrip()]
@@ -82,7 +83,19 @@ class ConversationText:
         """A result whose call is not part of this request."""
         if part.call_id in self._called:
             return []
-        return [f"→ {_outcome(part)}"]
+        return self._result_in_full(part) if self._is_full else [f"→ {_outcome(part)}"]
+
+    def _result_in_full(self, result: Part) -> list[str]:
+        mark = paint(
+            "→ error" if result.is_error else "→", "bad" if result.is_error else "dim", self._is_colored
+        )
+        text = block(result.text).strip("\n")
+        return (
+            [f"{mark} ok"] if not text and not result.is_error else [mark, *self._indented(text.split("\n"))]
+        )
+
+    def _indented(self, lines: list[str]) -> list[str]:
+        return [f"  {wrapped}" for one in lines for wrapped in _wrap(one, self._width - 2)]
 
     def _beside(self, role: str, lines: list[str]) -> str:
         """The lines with the role before the first of them, and an empty line after the last."""
@@ -105,10 +118,28 @@ def _arguments(text: str) -> str:
     return line("  ".join(f"{key}: {value}" for key, value in shown.items()))
 
 
-def _pretty(text: str) -> list[str]:
-    with contextlib.suppress(ValueError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    return [f"  {one}" for one in block(text).split("\n")]
+def _argument_lines(text: str) -> list[str]:
+    """The arguments of a call in full, `name: value` each, a text of several lines below its name."""
+    try:
+        tree = json.loads(text)
+    except ValueError:
+        return block(text).split("\n")
+    if not isinstance(tree, dict):
+        return block(_json_text(tree)).split("\n")
+    lines = []
+    for key, value in tree.items():
+        told = value if isinstance(value, str) else _json_text(value)
+        first, *more = block(told).strip("\n").split("\n")
+        lines += (
+            [f"{line(key)}:", *(f"  {one}" for one in (first, *more))] if more else [f"{line(key)}: {first}"]
+        )
+    return lines
+
+
+def _json_text(value: Any) -> str:
+    """In one line where that is short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= ARGUMENT_WIDTH else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _outcome(result: Part) -> str:

@@ -13,7 +13,7 @@ from heli.cli.filter_words import join_filter
 from heli.cli.moments import read_time, zone_name
 from heli.cli.options import ColorOption, FilterArgument, OutputOption, SinceOption, UntilOption
 from heli.cli.printable import escaped, line
-from heli.cli.sink import Format, Shape, Sink, choose_format, encode
+from heli.cli.sink import Format, Shape, Sink, choose_format, encode, split_fields
 from heli.cli.table import Cell, Column, Table
 from heli.cli.terminal import say, wants_color, width
 from heli.client import CostReport, CostRow, Spend
@@ -36,6 +36,10 @@ def costs(
     since: SinceOption = None,
     until: UntilOption = None,
     output: OutputOption = None,
+    fields: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FIELDS", help="JSON rows with only these fields: model,cost_usd"),
+    ] = None,
     color: ColorOption = None,
 ) -> None:
     """Tell what was spent, by model, day, user, session, or a property.
@@ -46,6 +50,7 @@ def costs(
       heli costs --by model,day --since 7d
       heli costs --by user 'model:claude*' --since 2026-11-01
       heli costs --by property:team -o csv > november.csv
+      heli costs --by day --json day,cost_usd        no total; -o json has it
 
     Calls whose price or usage is not known are counted in the column `unpriced`; they are in no sum.
     Days and hours are those of this machine's time zone.
@@ -54,7 +59,7 @@ def costs(
     unknown_cost_requests, estimated_cost_requests, input_tokens, cache_read_tokens,
     cache_write_tokens, output_tokens, reasoning_tokens.
     """
-    form = choose_format(output, allowed=FORMS)
+    form = choose_format(output, fields, allowed=FORMS)
     begin, end = read_time(since, "--since"), read_time(until, "--until")
     asked = join_filter(filter)
     words = [word for word in by.replace(" ", ",").split(",") if word]
@@ -62,10 +67,10 @@ def costs(
         report = client.costs(words, asked, since=begin, until=end, time_zone=zone_name())
     if form is Format.TABLE:
         _print(report)
-    elif form is Format.JSON:
+    elif form is Format.JSON and not fields:
         sys.stdout.write(escaped(encode(_tree(report)).decode()) + "\n")
     else:
-        Sink(_shape(report.by), form).write_all(report.rows)
+        Sink(_shape(report.by), form, split_fields(fields)).write_all(report.rows)
 
 
 def _tree(report: CostReport) -> dict[str, Any]:
@@ -77,7 +82,8 @@ def _row_tree(row: CostRow) -> dict[str, Any]:
 
 
 def _shape(by: list[str]) -> Shape[CostRow]:
-    return Shape(columns=_columns(by), tree=_row_tree, flat=[*by, *FIGURES])
+    known = [*by, *FIGURES]
+    return Shape(columns=_columns(by), tree=_row_tree, flat=known, known=lambda: dict.fromkeys(known))
 
 
 def _columns(by: list[str]) -> list[Column[CostRow]]:

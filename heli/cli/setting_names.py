@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from heli.cli.commands import suggest
+from heli.providers.hosts import check_keys
 from heli.schema.errors import UsageError
 from heli.schema.settings import ProviderSettings, Settings
 
@@ -26,7 +27,8 @@ def find_setting(settings: Settings, name: str) -> Any:
     if name in known:
         return known[name]
     match name.split("."):
-        case ["providers", _, "base_url"]:
+        case ["providers", key, "base_url"]:
+            check_keys([key], {name: name})
             return ProviderSettings().base_url
     raise UsageError(
         f"there is no setting {name!r}{suggest(name, list(known))}", "`heli config` lists all settings"

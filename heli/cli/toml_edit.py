@@ -1,4 +1,4 @@
-"""Sets one value in a TOML file and leaves everything else, comments included, as it is."""
+"""Sets, or takes out, one value in a TOML file and leaves everything else, comments included, as it is."""
 
 import json
 import re
@@ -28,12 +28,20 @@ def set_value(text: str, name: str, value: Any) -> str:
         lines[place] = new + _comment_of(lines[place])
     else:
         lines.insert(_last_filled(lines, begin, end), new)
-    changed = "\n".join(lines) + "\n"
-    if not _says(changed, expected):
-        raise UsageError(
-            f"{name} is written in a way that cannot be changed safely", "change it in an editor"
-        )
-    return changed
+    return _joined(lines, name, expected)
+
+
+def remove_value(text: str, name: str) -> str | None:
+    """The file's text without the value of a dotted name, `None` when it has none. Raises `UsageError`, too."""
+    expected = tomllib.loads(text)
+    if not _take_out(expected, name.split(".")):
+        return None
+    table, _, key = name.rpartition(".")
+    lines = text.splitlines()
+    begin, end = _find_table(lines, table)
+    if begin is not None and (place := _find_key(lines, begin, end, key)) is not None:
+        del lines[place]
+    return _joined(lines, name, expected)
 
 
 def write_value(value: Any) -> str:
@@ -84,6 +92,25 @@ def _last_filled(lines: list[str], begin: int, end: int) -> int:
     while end > begin and not lines[end - 1].strip():
         end -= 1
     return end
+
+
+def _joined(lines: list[str], name: str, expected: dict[str, Any]) -> str:
+    changed = "".join(f"{line}\n" for line in lines)
+    if not _says(changed, expected):
+        raise UsageError(
+            f"{name} is written in a way that cannot be changed safely", "change it in an editor"
+        )
+    return changed
+
+
+def _take_out(tree: Any, keys: list[str]) -> bool:
+    """Whether it was there."""
+    for key in keys[:-1]:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or keys[-1] not in tree:
+        return False
+    del tree[keys[-1]]
+    return True
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -3,13 +3,15 @@
 Light on purpose: the gateway imports this module and nothing else of the providers.
 """
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
 
+from heli.schema.errors import UsageError
 from heli.schema.exchange import Listener
 
 
@@ -163,9 +165,16 @@ def listener_origin(listener: Listener) -> str:
     return _BY_KEY[key].origin if key else ""
 
 
-def known_key(key: str) -> bool:
-    """Whether settings may speak of a provider by this name."""
-    return key in _BY_KEY
+def check_keys(keys: Iterable[str], origins: Mapping[str, str]) -> None:
+    """That settings speak of providers that there are. `origins` as in `Loaded`. Raises `UsageError`."""
+    for key in keys:
+        if key not in _BY_KEY:
+            origin = origins.get(f"providers.{key}.base_url", "the settings")
+            near = difflib.get_close_matches(key, _BY_KEY, n=1)
+            raise UsageError(
+                f"{origin}: there is no provider {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                "take it out, or choose from " + ", ".join(_BY_KEY),
+            )
 
 
 def called_origin(origin: str, base_urls: Mapping[str, str]) -> str:

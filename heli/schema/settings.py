@@ -164,7 +164,8 @@ def load_settings(
     environ = os.environ if environ is None else environ
     paths = Paths.from_environ(environ)
     layers: list[tuple[str, Tree]] = [
-        (str(file), _read_file(file)) for file in (paths.config_file, (folder or Path.cwd()) / "heli.toml")
+        (str(file), read_settings_file(file))
+        for file in (paths.config_file, (folder or Path.cwd()) / "heli.toml")
     ]
     layers += [(name, tree) for name, tree in _variables(environ)]
     layers += [("command line", _nest(name.split("."), value)) for name, value in (flags or {}).items()]
@@ -188,8 +189,8 @@ def _urls(settings: Settings) -> dict[str, str]:
     return {"store.url": settings.store.url, "backend.url": settings.backend.url, **providers}
 
 
-def _read_file(file: Path) -> Tree:
-    """What is in the file; nothing when there is none."""
+def read_settings_file(file: Path) -> Tree:
+    """What is in the file; nothing when there is none. Raises `UsageError` when it cannot be read."""
     try:
         return tomllib.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):

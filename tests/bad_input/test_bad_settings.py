@@ -39,6 +39,15 @@ def test_every_command_says_so(idle: OwnHeli, words: str) -> None:
     idle.command(*words.split()).refuses(ExitCode.USAGE, "config.toml", "'nope'", "docs/configuration.md")
 
 
+@pytest.mark.parametrize("words", ["up -d", "serve gateway"])
+def test_a_provider_that_there_is_not_is_told(idle: OwnHeli, words: str) -> None:
+    idle.home.mkdir()
+    (idle.home / "config.toml").write_text('[providers.openia]\nbase_url = "http://127.0.0.1:9"')
+    idle.command(*words.split()).refuses(ExitCode.USAGE, "config.toml", "'openia'", "mean 'openai'")
+    refused = idle.command("config", "set", "providers.opnai.base_url", "http://127.0.0.1:9")
+    refused.refuses(ExitCode.USAGE, "'opnai'", "mean 'openai'")
+
+
 def test_help_and_paths_need_no_settings(idle: OwnHeli) -> None:
     idle.home.mkdir()
     (idle.home / "config.toml").write_text("= = =")

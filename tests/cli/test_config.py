@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from heli.cli.toml_edit import set_value
+from heli.cli.toml_edit import remove_value, set_value
 from heli.schema.errors import ExitCode, UsageError
 from heli.schema.setting_checks import how_to_set
 
@@ -180,3 +180,67 @@ def test_a_new_table_comes_at_the_end():
 def test_what_cannot_be_changed_safely_is_left_alone(text):
     with pytest.raises(UsageError, match="cannot be changed safely"):
         set_value(text, "ports.openai", 2)
+
+
+# Unset.
+
+
+def test_a_value_is_taken_out_and_the_rest_stays(heli, home):
+    home.mkdir(parents=True)
+    file = home / "config.toml"
+    file.write_text("# mine\n\n[ports]\nopenai = 1111  # why\nanthropic = 2222\n")
+
+    ran = heli("config", "unset", "ports.openai")
+
+    assert ran.code == ExitCode.OK
+    assert f"ports.openai is no longer in {file}" in ran.err
+    assert file.read_text() == "# mine\n\n[ports]\nanthropic = 2222\n"
+    assert heli("config", "get", "ports.openai").out == "8787\n"
+
+
+def test_what_is_not_set_cannot_be_taken_out(heli, home):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("# nothing yet\n")
+    assert heli("config", "unset", "ports.openai").code == ExitCode.NOT_FOUND
+    assert heli("config", "unset", "ports.opnai").code == ExitCode.USAGE
+    assert (home / "config.toml").read_text() == "# nothing yet\n"
+
+
+def test_a_variable_that_goes_on_to_win_is_told(heli, home, monkeypatch):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("[ports]\nopenai = 1111\n")
+    monkeypatch.setenv("HELI_PORTS__OPENAI", "3333")
+    assert "HELI_PORTS__OPENAI says 3333, and wins" in heli("config", "unset", "ports.openai").err
+
+
+def test_a_name_that_is_no_setting_can_be_taken_out(heli, home):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("[ports]\nopnai = 1111\nopenai = 2222\n")
+    assert heli("config").code == ExitCode.USAGE
+    assert heli("config", "unset", "ports.opnai").code == ExitCode.OK
+    assert heli("config", "get", "ports.openai").out == "2222\n"
+
+
+@pytest.mark.parametrize("change", [("set", "ports.openai", "1"), ("unset", "ports.openai")])
+def test_a_file_that_is_not_toml_is_left_alone(heli, home, change):
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("[ports\nopenai = 1111\n")
+    ran = heli("config", *change)
+    assert ran.code == ExitCode.USAGE
+    assert "mend the file, or move it away" in ran.err
+    assert (home / "config.toml").read_text() == "[ports\nopenai = 1111\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["ports.openai = 1\n", "ports = {openai = 1}\n", '[ports]\nopenai = """\n1\n"""\n']
+)
+def test_what_cannot_be_taken_out_safely_is_left_to_an_editor(text):
+    with pytest.raises(UsageError, match="changed safely"):
+        remove_value(text, "ports.openai")
+
+
+def test_the_last_value_of_a_file_leaves_nothing_behind():
+    assert remove_value("host = 'x'\n", "host") == ""
+    assert remove_value("[a]\nb = 1\n", "a.b") == "[a]\n"
+    assert remove_value("[a]\nb = 1\n", "a.c") is None
+    assert remove_value("a = 1\n", "a.c") is None

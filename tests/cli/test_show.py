@@ -7,6 +7,7 @@ import uuid
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from heli.schema.conversation import Conversation, Message, Part, PartKind, ToolDefinition
@@ -103,12 +104,38 @@ def test_a_call_is_shown_as_a_conversation_with_its_facts(heli, backend):
 
 
 def test_tools_are_shown_in_full_on_request(heli, backend):
-    backend.conversation, backend.requests = TALK, [a_request()]
+    edit = '{"file": "auth.py", "new": "def login():\\n    return \\"yes\\"", "lines": [1, 2]}'
+    called = Part(kind=PartKind.TOOL_CALL, name="Write", call_id="c", text=edit)
+    talk = [*TALK.messages, Message(role="assistant", parts=[called])]
+    backend.conversation = msgspec.structs.replace(TALK, messages=talk)
+    backend.requests = [a_request()]
 
-    out = heli("show", "--full").out
+    shown = [line.rstrip() for line in heli("show", "--full").out.splitlines()]
 
-    assert '"file": "tests/test_login.py"' in out
-    assert "             three" in out
+    begin = next(number for number, line in enumerate(shown) if "⚒ Read" in line)
+    margin = " " * 11
+    assert [line.removeprefix(margin) for line in shown[begin : begin + 11]] == [
+        "⚒ Read",
+        "  file: tests/test_login.py",
+        "→",
+        "  one",
+        "  two",
+        "  three",
+        "⚒ Edit",
+        "  file: auth.py",
+        "  old: x",
+        "→ error",
+        "  no such file",
+    ]
+    begin = next(number for number, line in enumerate(shown) if "⚒ Write" in line)
+    assert [line[11:] for line in shown[begin : begin + 6]] == [
+        "⚒ Write",
+        "  file: auth.py",
+        "  new:",
+        "    def login():",
+        '        return "yes"',
+        "  lines: [1, 2]",
+    ]
 
 
 def test_what_is_unknown_is_said_to_be(heli, backend):

@@ -50,7 +50,7 @@ def test_kill_9_of_backend_and_store_loses_and_doubles_nothing(tmp_path: Path) -
 
 
 def _kill_one(heli: HeliUnderTest, chance: random.Random) -> tuple[float, str]:
-    """Kill one or both at a random moment, start them again; return the seconds until ready, and who it was."""
+    """Kill one or both at a random moment, start them again; `(seconds until ready, who it was and when)`."""
     time.sleep(chance.uniform(0.2, 1.0))
     victims = chance.choice([("backend",), ("store",), ("store", "backend")])
     for part in victims:

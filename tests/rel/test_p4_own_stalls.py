@@ -29,9 +29,10 @@ pytestmark = pytest.mark.skipif(not has_compiler(), reason="stalls are made by a
 
 SECONDS = sized(4, 60)
 MOST_LAG_S = 0.05
-SLACK = sized(4, 2)
+SLACK = sized(4, 1)
 """How much worse than the figure a shared machine may make it before the test fails."""
-MOST_CALL_S = 1.0
+MOST_CALL_S = sized(1.0, 0.25)
+"""One by the interceptor begins with a tunnel and a handshake of TLS."""
 CALLS_PER_S = 10
 """By each way."""
 STALLED = 40
@@ -142,13 +143,16 @@ def a_gateway_that_hangs(rig: Rig, standin: StandIn, folder: Path) -> Iterator[N
 
 
 class Others:
-    """Calls by gateway and interceptor, each on a fresh connection, and how late the two loops are."""
+    """Calls by gateway and interceptor, each on a fresh connection, and how late the two loops are.
 
-    def __init__(self, rig: Rig, stall: str, *, has_gateway: bool) -> None:
+    Some go to the provider directly: what is slow there is not heli's doing.
+    """
+
+    def __init__(self, rig: Rig, standin: StandIn, stall: str, *, has_gateway: bool) -> None:
         self._rig = rig
         self._stall = stall
         self._until = time.monotonic() + SECONDS
-        self.calls: dict[str, list[float]] = {}
+        self.directly: list[float] = []
         self.lags: dict[str, list[float]] = {}
         context = rig.client_tls()
         ways: dict[str, Callable[[], AbstractContextManager[socket.socket]]] = {
@@ -157,8 +161,11 @@ class Others:
         if has_gateway:
             ways["gateway"] = lambda: socket.create_connection(("127.0.0.1", rig.heli.ports["openai"]), 20)
         ports = {"interceptor": rig.port, "gateway": rig.heli.ports["openai"]}
+        self.calls: dict[str, list[float]] = {name: [] for name in ways}
+        direct = ("nobody", lambda: socket.create_connection(("127.0.0.1", standin.port), 20), self.directly)
+        called = [(name, opened, self.calls[name]) for name, opened in ways.items()]
         self._threads = [
-            *(threading.Thread(target=self._call, args=each) for each in ways.items()),
+            *(threading.Thread(target=self._call, args=each) for each in (*called, direct)),
             *(threading.Thread(target=self._ask, args=(name, ports[name])) for name in ways),
         ]
 
@@ -176,8 +183,9 @@ class Others:
         tunnel = self._rig.tunnel("api.openai.com", run=RUN)
         return context.wrap_socket(tunnel, server_hostname="api.openai.com")
 
-    def _call(self, name: str, opened: Callable[[], AbstractContextManager[socket.socket]]) -> None:
-        taken = self.calls[name] = []
+    def _call(
+        self, name: str, opened: Callable[[], AbstractContextManager[socket.socket]], taken: list[float]
+    ) -> None:
         due = time.monotonic()
         while time.monotonic() < self._until:
             time.sleep(max(0.0, due - time.monotonic()))
@@ -222,11 +230,12 @@ def test_other_calls_do_not_notice(
     stall: Callable[..., AbstractContextManager[None]], rig: Rig, standin: StandIn, folder: Path
 ) -> None:
     with stall(rig, standin, folder):
-        others = Others(rig, stall.__name__, has_gateway=stall is not a_gateway_that_hangs)
+        others = Others(rig, standin, stall.__name__, has_gateway=stall is not a_gateway_that_hangs)
         others.run()
 
     told = {name: f"{_p999(each) * 1000:.0f} ms of {len(each)}" for name, each in others.lags.items()}
-    slowest = {name: f"{max(each) * 1000:.0f} ms of {len(each)}" for name, each in others.calls.items()}
+    calls = {**others.calls, "directly": others.directly}
+    slowest = {name: f"{max(each) * 1000:.0f} ms of {len(each)}" for name, each in calls.items()}
     print(f"P4, {stall.__name__}: lag p99.9 {told}; slowest call {slowest}")
     for lags in others.lags.values():
         assert _p999(lags) < MOST_LAG_S * SLACK

@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.standin.journal import Entry, Journal
@@ -104,9 +105,10 @@ class Server:
         )
 
     async def _play(self, wire: Wire, name: str) -> None:
-        for step in self.journal.scripts.get(name, [{"write": ""}, {"close": "fin"}]):
+        for step in self.journal.scripts.get(name, [{"close": "fin"}]):
             if "write" in step:
-                await wire.write(base64.b64decode(step["write"]))
+                await wire.write(step["write"])
+                await asyncio.sleep(0)  # A write that finds room waits for nothing, and lets nobody else in.
             if "pause_ms" in step:
                 await wire.pause(step["pause_ms"] / 1000)
             if "close" in step:
@@ -126,7 +128,9 @@ class Server:
             case "POST", "/_reset":
                 self.journal.reset()
             case "PUT", path if path.startswith("/_scripts/"):
-                self.journal.scripts[path.removeprefix("/_scripts/")] = json.loads(body)
+                self.journal.scripts[path.removeprefix("/_scripts/")] = [
+                    _read_step(s) for s in json.loads(body)
+                ]
             case _:
                 told = {"error": f"{method} {target} is not something that the stand-in knows"}
         text = to_json(told)
@@ -142,6 +146,10 @@ def _make(call: Call, scenario: Scenario) -> Reply:
     if scenario.status in (200, reply.status):
         return reply
     return Reply(status=scenario.status, headers=reply.headers, body=reply.body, events=reply.events)
+
+
+def _read_step(step: dict[str, Any]) -> dict[str, Any]:
+    return {**step, "write": base64.b64decode(step["write"])} if "write" in step else step
 
 
 def _headers(head: bytes) -> dict[str, str]:

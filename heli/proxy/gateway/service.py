@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from heli.providers.hosts import check_keys
 from heli.proxy.gateway.open_files import MOST_RESERVED, fit_connections
 from heli.proxy.gateway.ports import bind, listening_ports
 from heli.proxy.parent_death import parent_argument
@@ -77,6 +78,7 @@ class Child:
 def run_gateway(loaded: Loaded, workers: int) -> int:
     """Run the workers and the shipper until SIGTERM or SIGINT; then drain. Returns an exit code."""
     try:
+        check_keys(loaded.settings.providers, loaded.origins)
         for port in listening_ports(loaded.settings).values():
             bind(loaded.settings.host, port, is_shared=False).close()
     except HeliError as error:
