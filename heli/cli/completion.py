@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from heli.cli.commands import suggest
+from heli.cli.completed_values import one_of
 from heli.cli.main import COMPLETION
 from heli.schema.errors import UsageError
 
@@ -13,7 +14,14 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def completion(
-    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell or pwsh.")],
+    shell: Annotated[
+        str,
+        typer.Argument(
+            metavar="SHELL",
+            help="bash, zsh, fish, powershell or pwsh.",
+            autocompletion=one_of(*SHELLS),
+        ),
+    ],
 ) -> None:
     """Print the completion script of a shell.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from heli.cli.completed_values import setting_name
 from heli.cli.options import ColorOption
 from heli.cli.printable import line
 from heli.cli.root import make_app
@@ -21,6 +22,10 @@ from heli.schema.paths import Paths, make_private
 from heli.schema.settings import Loaded, Settings, load_settings, read_settings_file
 
 NOWHERE = Path("/nowhere")
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Such as ports.openai.", autocompletion=setting_name)
+]
 
 app = make_app(invoke_without_command=True)
 
@@ -65,7 +70,7 @@ def list_all(context: typer.Context) -> None:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+    name: NameArgument,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show a secret as it is.")] = False,
 ) -> None:
     """One value.
@@ -81,7 +86,7 @@ def get(
 
 @app.command("set")
 def set_one(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+    name: NameArgument,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists with commas; - reads it from stdin.")],
 ) -> int:
     """Write a value to config.toml; the rest of the file stays as it is.
@@ -107,7 +112,7 @@ def set_one(
 
 @app.command("unset")
 def unset_one(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as ports.openai.")],
+    name: NameArgument,
 ) -> int:
     """Take a value out of config.toml; the rest of the file stays as it is.
 

@@ -9,6 +9,7 @@ import typer
 
 from heli.cli import figures
 from heli.cli.backend_client import open_client
+from heli.cli.completed_values import SPENT_BY, several_of
 from heli.cli.filter_words import join_filter
 from heli.cli.moments import read_time, zone_name
 from heli.cli.options import ColorOption, FilterArgument, OutputOption, SinceOption, UntilOption
@@ -31,6 +32,7 @@ def costs(
             "--by",
             metavar="WORDS",
             help="model, provider, user, session, agent, property:NAME, hour, day, month.",
+            autocompletion=several_of(*SPENT_BY),
         ),
     ] = "model",
     since: SinceOption = None,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from heli.cli.commands import COMMANDS, suggest
+from heli.cli.completed_values import help_topic
 from heli.cli.front_page import full_page
 from heli.cli.printable import beside
 from heli.cli.sink import encode
@@ -29,7 +30,10 @@ MEANINGS = {
 
 def help_on(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="COMMAND|exit-codes|filters", help="What to explain.")
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND|exit-codes|filters", help="What to explain.", autocompletion=help_topic
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The tree of all commands, for programs.")] = False,
 ) -> int:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from heli.cli.completed_values import MOMENTS, one_of
 from heli.cli.terminal import Color, wish_color
 
 
@@ -25,6 +26,7 @@ OutputOption = Annotated[
         metavar="FORMAT",
         help="table, plain, json, jsonl, csv or, where rows have one, id; the default is a table on a "
         "terminal and plain, tab-separated lines in a pipe.",
+        autocompletion=one_of("table", "plain", "json", "jsonl", "csv", "id"),
     ),
 ]
 FieldsOption = Annotated[
@@ -35,11 +37,20 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ids only, one 
 SinceOption = Annotated[
     str | None,
     typer.Option(
-        "--since", metavar="TIME", help="Only from then on: 2h, today, yesterday, 14:30, 2026-11-18."
+        "--since",
+        metavar="TIME",
+        help="Only from then on: 2h, today, yesterday, 14:30, 2026-11-18.",
+        autocompletion=one_of(*MOMENTS),
     ),
 ]
 UntilOption = Annotated[
-    str | None, typer.Option("--until", metavar="TIME", help="Only before then; written like --since.")
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        help="Only before then; written like --since.",
+        autocompletion=one_of(*MOMENTS),
+    ),
 ]
 FilterArgument = Annotated[
     list[str] | None,

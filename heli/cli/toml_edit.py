@@ -32,7 +32,7 @@ def set_value(text: str, name: str, value: Any) -> str:
 
 
 def remove_value(text: str, name: str) -> str | None:
-    """The file's text without the value of a dotted name, `None` when it has none. Raises `UsageError`, too."""
+    """The text without the value of a dotted name; `None` when it has none. Raises `UsageError`, too."""
     expected = tomllib.loads(text)
     if not _take_out(expected, name.split(".")):
         return None

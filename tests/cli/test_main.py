@@ -241,6 +241,14 @@ def test_completion_knows_commands_and_options():
     assert complete("heli lo") == ["logs"]
     assert complete("heli logs --si") == ["--since"]
     assert set(complete("heli serve ")) >= {"gateway", "backend", "store"}
+    assert complete("heli logs -o js") == ["json", "jsonl"]
+    assert complete("heli logs --since y") == ["yesterday"]
+    assert complete("heli costs --by day,mo") == ["day,model", "day,month"]
+    assert complete("heli costs --by day,da") == []
+    assert complete("heli config set ports.o") == ["ports.openai"]
+    assert complete("heli config unset providers.gr") == ["providers.groq.base_url"]
+    assert complete("heli help fi") == ["filters"]
+    assert complete("heli completion z") == ["zsh"]
 
 
 def test_an_unknown_shell_is_an_error(heli):

@@ -115,6 +115,8 @@ class FrameScanner:
         self._salt = salt
         self._window = b""
         self._window_start = 0
+        self._size = 0
+        """Of the file, a moment before the window was read."""
 
     def next(self, *, is_sealed: bool) -> Frame | Damage | None:
         """The next frame, or the bytes that were skipped to reach one; `None` at the end.
@@ -123,7 +125,7 @@ class FrameScanner:
         """
         if not self._window and os.fstat(self._descriptor).st_size <= self.position:
             return None  # The cheap answer, for those who ask again and again.
-        frame = self._frame_at(self.position)
+        frame = self._frame_at(self.position) or self._frame_seen_anew()
         if frame is not None:
             self.position = frame.end
             return frame
@@ -134,8 +136,19 @@ class FrameScanner:
             self.position += damage.lost_bytes
         return damage
 
+    def _frame_seen_anew(self) -> Frame | None:
+        """The frame at the position, if it was still being written when it was read.
+
+        From here on `_size` is older than what is read: what ends before it and is not intact is damaged.
+        """
+        self._size = os.fstat(self._descriptor).st_size
+        if self.position >= self._size:
+            return None
+        self._window = b""
+        return self._frame_at(self.position)
+
     def _skip(self, is_sealed: bool) -> Damage | None:
-        size = os.fstat(self._descriptor).st_size
+        size = self._size
         if self.position >= size or (not is_sealed and self._is_unfinished(size)):
             return None
         found = self._resync(self.position + 1)

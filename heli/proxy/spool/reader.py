@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from heli.proxy.spool.frames import Damage, Frame, FrameScanner
 from heli.proxy.spool.lock import try_lock
-from heli.proxy.spool.segments import Segment, list_segments, open_scanner
+from heli.proxy.spool.segments import HEADER_BYTES, Segment, list_segments, open_scanner
 
 
 class SegmentEnd(NamedTuple):
@@ -51,8 +51,7 @@ class FolderReader:
         assert self._scanner is not None
         assert self._current is not None
         segment = self._current
-        is_last = segment.number >= self.segments[-1].number
-        is_sealed = not is_last or segment.number <= self._ended_up_to
+        is_sealed = self._is_sealed(segment)
         found = self._scanner.next(is_sealed=is_sealed)
         if found is not None:
             return segment, found
@@ -70,11 +69,18 @@ class FolderReader:
     def _open_next(self) -> bool:
         for segment in self.segments:
             if segment.number > self._done_up_to:
-                self._descriptor = os.open(segment.file, os.O_RDONLY)
-                self._current = segment
+                descriptor = os.open(segment.file, os.O_RDONLY)
+                if os.fstat(descriptor).st_size < HEADER_BYTES and not self._is_sealed(segment):
+                    os.close(descriptor)  # Its writer is about to begin it.
+                    return False
+                self._descriptor, self._current = descriptor, segment
                 self._scanner = open_scanner(segment, self._descriptor)
                 return True
         return False
+
+    def _is_sealed(self, segment: Segment) -> bool:
+        """Whether nothing more will be written to it."""
+        return segment.number < self.segments[-1].number or segment.number <= self._ended_up_to
 
     def _is_end_of_incarnation(self, segment: Segment) -> bool:
         for later in self.segments:
