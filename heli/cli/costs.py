@@ -14,6 +14,7 @@ from heli.cli.filter_words import join_filter
 from heli.cli.moments import read_time, zone_name
 from heli.cli.options import ColorOption, FilterArgument, OutputOption, SinceOption, UntilOption
 from heli.cli.printable import escaped, line
+from heli.cli.request_rows import session_title
 from heli.cli.sink import Format, Shape, Sink, choose_format, encode, split_fields
 from heli.cli.table import Cell, Column, Table
 from heli.cli.terminal import say, wants_color, width
@@ -80,12 +81,14 @@ def _tree(report: CostReport) -> dict[str, Any]:
 
 
 def _row_tree(row: CostRow) -> dict[str, Any]:
-    return {**row.keys, **msgspec.structs.asdict(row.spend)}
+    named = {"session_name": row.session_name} if "session" in row.keys else {}
+    return {**row.keys, **named, **msgspec.structs.asdict(row.spend)}
 
 
 def _shape(by: list[str]) -> Shape[CostRow]:
-    known = [*by, *FIGURES]
-    return Shape(columns=_columns(by), tree=_row_tree, flat=known, known=lambda: dict.fromkeys(known))
+    flat = [*by, *FIGURES]
+    known = [*flat, *(["session_name"] if "session" in by else [])]
+    return Shape(columns=_columns(by), tree=_row_tree, flat=flat, known=lambda: dict.fromkeys(known))
 
 
 def _columns(by: list[str]) -> list[Column[CostRow]]:
@@ -108,6 +111,8 @@ def _key(word: str) -> Any:
         value = line(row.keys.get(word, ""))
         if word == "hour" and value:
             value = _hour(value)
+        elif word == "session" and value:
+            value = line(session_title(row.session_name, value, ""))
         return Cell(value or f"(no {word.removeprefix('property:')})", "" if value else "dim")
 
     return show

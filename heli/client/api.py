@@ -221,7 +221,8 @@ class _CostAnswer(msgspec.Struct):
 def _cost_row(raw: msgspec.Raw, by: list[str]) -> CostRow:
     fields = msgspec.json.decode(raw, type=dict[str, Any])
     keys = {word: "" if fields.get(word) is None else str(fields[word]) for word in by}
-    return CostRow(keys=keys, spend=msgspec.json.decode(raw, type=Spend))
+    spend = msgspec.json.decode(raw, type=Spend)
+    return CostRow(keys=keys, spend=spend, session_name=str(fields.get("session_name") or ""))
 
 
 def _given(**parameters: Any) -> dict[str, Any]:

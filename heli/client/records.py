@@ -86,6 +86,8 @@ class CostRow(msgspec.Struct, frozen=True, kw_only=True):
 
     keys: dict[str, str]
     spend: Spend
+    session_name: str = ""
+    """Of the session, where that is one of the keys and has a name."""
 
 
 class CostReport(msgspec.Struct, frozen=True, kw_only=True):

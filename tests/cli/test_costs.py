@@ -97,3 +97,31 @@ def test_nothing_is_said(heli, backend):
     ran = heli("costs", "-o", "table")
 
     assert (ran.code, ran.out, ran.err) == (ExitCode.OK, "", "no call matches\n")
+
+
+def test_a_session_is_named_as_in_lists(heli, backend):
+    rows = [
+        KNOWN | {"session": "4711", "session_name": "fix-login"},
+        KNOWN | {"session": "0198f1c2-aaaa-7bbb-8ccc-0123456789ab", "session_name": ""},
+        KNOWN | {"session": "", "session_name": ""},
+    ]
+    backend.costs = {"by": ["session"], "rows": rows, "total": TOTAL}
+
+    shown = heli("costs", "--by", "session", "-o", "table").out.splitlines()
+
+    assert [line.split("  ")[0] for line in shown[1:4]] == ["fix-login", "0198f1c2", "(no session)"]
+    assert heli("costs", "--by", "session").out.splitlines()[0].startswith("4711\t1200\t")
+    told = json.loads(heli("costs", "--by", "session", "--json", "session,session_name").out)
+    assert told[0] == {"session": "4711", "session_name": "fix-login"}
+
+
+def test_only_the_fields_that_are_asked_for(heli, backend):
+    backend.costs = REPORT
+
+    ran = heli("costs", "--by", "model,day", "--json", "day,cost_usd")
+
+    assert json.loads(ran.out) == [
+        {"day": "2026-11-23", "cost_usd": 4.2112},
+        {"day": "2026-11-23", "cost_usd": None},
+    ]
+    assert heli("costs", "--by", "model,day", "--json", "dya").code == ExitCode.USAGE

@@ -19,7 +19,8 @@ from heli.schema.usage import CostState
 MAX_GROUPS = 10_000
 MAX_DIMENSIONS = 8
 UTC = zoneinfo.ZoneInfo("UTC")
-COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "session": "session_id"}
+SESSION = "session_id"
+COLUMNS = {"model": "model", "provider": "provider", "user": "user_id", "session": SESSION}
 COLUMNS["agent"] = "if(agent_name != '', agent_name, agent_id)"
 PERIODS = {"hour": "toStartOfHour(created_at, {zone:String})", "day": "toDate(created_at, {zone:String})"}
 PERIODS["month"] = "toStartOfMonth(toDate(created_at, {zone:String}))"
@@ -58,7 +59,7 @@ class CostReport(msgspec.Struct, frozen=True, kw_only=True):
 
     by: list[str]
     rows: list[dict[str, Any]]
-    """Each with a key for every word of `by`, and the fields of a spend."""
+    """Each with a key for every word of `by`, and the fields of a spend; with `session_name` by sessions."""
     total: Spend
 
 
@@ -82,7 +83,9 @@ def spend_report(
     groups.sort(key=lambda group: _rank(group[0], group[1], by))
     return CostReport(
         by=list(by),
-        rows=[{**_keys(row, by, zone), **msgspec.structs.asdict(spend)} for row, spend in groups],
+        rows=[
+            {**_keys(row, by, zone), **_name(row), **msgspec.structs.asdict(spend)} for row, spend in groups
+        ],
         total=add_spends([spend for _, spend in groups]),
     )
 
@@ -121,6 +124,8 @@ def _query(
         "countIf(cost_usd IS NULL) AS unknown_cost_requests",
         "countIf(cost_state = 'estimated') AS estimated_cost_requests",
     ]
+    if SESSION in dimensions:
+        counts.append("max(session_name) AS session_name")
     group = f" GROUP BY {', '.join(f'key_{place}' for place in range(len(keys)))}" if keys else ""
     sql = f"SELECT {', '.join(keys + counts + sums)} FROM {TABLE} WHERE {scope.sql}{group}"  # noqa: S608
     sql += f" LIMIT {MAX_GROUPS + 1}"
@@ -129,6 +134,10 @@ def _query(
 
 def _keys(row: dict[str, Any], by: Sequence[str], zone: zoneinfo.ZoneInfo) -> dict[str, Any]:
     return {word: _key(word, row[f"key_{place}"], zone) for place, word in enumerate(by)}
+
+
+def _name(row: dict[str, Any]) -> dict[str, Any]:
+    return {"session_name": row["session_name"]} if "session_name" in row else {}
 
 
 def _key(word: str, value: Any, zone: zoneinfo.ZoneInfo) -> Any:

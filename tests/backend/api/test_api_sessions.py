@@ -189,6 +189,14 @@ def test_costs_are_grouped_by_agent(backend: RunningBackend) -> None:
     assert {row["agent"]: row["requests"] for row in rows} == {"": 2, "tests": 2, "deep": 1, "docs": 1}
 
 
+def test_costs_by_session_tell_its_name(backend: RunningBackend) -> None:
+    named: Headers = [(b"Helicone-Session-Id", b"4711"), (b"Helicone-Session-Name", b"fix-login")]
+    backend.send(an_exchange(headers=named), an_exchange(headers=[]))
+    rows = backend.get("/v1/costs", by="session,model")["rows"]
+    assert {row["session"]: row["session_name"] for row in rows} == {"4711": "fix-login", "": ""}
+    assert "session_name" not in backend.get("/v1/costs", by="model")["rows"][0]
+
+
 @pytest.mark.parametrize(
     "filter", ["agent:tests", "session.path:/tests", "agent:te* agent.program:claude-code"]
 )
