@@ -4,9 +4,6 @@ The whole way is real: calls through the gateway, spool, shipper, backend, store
 fifth batch never arrive.
 """
 
-import json
-from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,16 +11,14 @@ import pytest
 from heli.proxy.spool.survey import survey
 from tests.rel.heli_under_test import HeliUnderTest, wait_until
 from tests.rel.losing_proxy import LosingProxy
-from tests.rel.raw_client import exchange, json_post
+from tests.rel.priced_calls import COST_OF_ONE, make_calls
 from tests.rel.read_back import ReadBack
 from tests.rel.sizes import sized
 from tests.standin import StandIn
 
 CALLS = sized(600, 10_000)
 LOST_EVERY = 5
-USAGE = {"prompt_tokens": 1_003, "completion_tokens": 17, "total_tokens": 1_020}
-COST_OF_ONE = Decimal("0.00016065")
-"""gpt-4o-mini: 1,003 x $0.15 + 17 x $0.60 for a million tokens."""
+CALLERS = 8
 
 
 @pytest.mark.slow
@@ -34,7 +29,7 @@ def test_lost_answers_double_nothing(standin: StandIn, tmp_path: Path) -> None:
             heli.environ["HELI_BACKEND__URL"] = proxy.url
             heli.start("gateway")
             heli.wait_ready("gateway")
-            _call(heli.url())
+            make_calls(heli.url(), CALLS, CALLERS)
             with ReadBack(heli.url("backend")) as log:
                 wait_until(lambda: log.totals()[0] >= CALLS, 60, "every call in the log")
             wait_until(lambda: _is_shipped(heli), 60, "an empty spool")
@@ -45,16 +40,6 @@ def test_lost_answers_double_nothing(standin: StandIn, tmp_path: Path) -> None:
             ids = [row["id"] for row in log.requests()]
             assert len(ids) == len(set(ids)) == CALLS
             assert log.totals() == (CALLS, COST_OF_ONE * CALLS)
-
-
-def _call(url: str) -> None:
-    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
-    request = json_post(
-        "/v1/chat/completions", body, ("x-standin", json.dumps({"usage": USAGE, "delay_s": 0.05}))
-    )
-    with ThreadPoolExecutor(8) as pool:
-        for answered in pool.map(lambda _: exchange(url, request), range(CALLS)):
-            assert answered.final.status == 200
 
 
 def _is_shipped(heli: HeliUnderTest) -> bool:

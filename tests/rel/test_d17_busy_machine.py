@@ -1,0 +1,53 @@
+"""D17: on a machine that is short of processors no record is lost between the processes of heli.
+
+Whoever reads what another process writes is held up at any moment then, while the other one writes on.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from heli.proxy.spool.survey import survey
+from tests.rel.heli_under_test import HeliUnderTest, wait_until
+from tests.rel.priced_calls import COST_OF_ONE, make_calls
+from tests.rel.read_back import ReadBack
+from tests.rel.sizes import sized
+from tests.standin import StandIn
+
+CALLS = sized(1_000, 20_000)
+AT_ONCE = 16
+HOGS = 2 * (os.cpu_count() or 1)
+PADDING = "x" * 6_000
+"""So that a record spans pages, which become visible one by one."""
+
+
+@contextmanager
+def hogs() -> Iterator[None]:
+    """Processes that want a processor each, all the time."""
+    with ExitStack() as stack:
+        for _ in range(HOGS):
+            hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(hog.wait)
+            stack.callback(hog.kill)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(sized(240, 2_400))
+def test_no_record_is_lost_where_everybody_waits_for_a_processor(standin: StandIn, tmp_path: Path) -> None:
+    with HeliUnderTest(tmp_path, standin.url, "store", "backend", "gateway") as heli:
+        with hogs():
+            make_calls(heli.url(), CALLS, AT_ONCE, PADDING)
+            with ReadBack(heli.url("backend")) as log:
+                wait_until(lambda: log.totals()[0] >= CALLS, 120, "every call in the log")
+        heli.end("gateway")
+        (told,) = survey(heli.home / "data" / "spool")
+        print(f"D17: {CALLS} calls beside {HOGS} busy processes: {told.lost_records} records lost")
+        assert (told.lost_records, told.lost_bytes, told.dropped_records, told.dropped_bodies) == (0, 0, 0, 0)
+        with ReadBack(heli.url("backend")) as log:
+            assert log.totals() == (CALLS, COST_OF_ONE * CALLS)
