@@ -45,7 +45,7 @@ def config(
       heli config --origin                 and the file or variable that said so
       heli config get ports.openai
       heli config set ports.openai 18787   written to config.toml
-      heli config unset ports.openai       taken out of it, so that the default counts again
+      heli config unset ports.openai       taken out of it again
 
     Later ones win: defaults, config.toml (see `heli paths`), ./heli.toml, HELI_* variables, flags. The
     variable of ports.openai is HELI_PORTS__OPENAI.
