@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from heli.cli import figures
-from heli.cli.printable import block, cells, clip, line
+from heli.cli.printable import block, clip, fitting, line
 from heli.cli.terminal import paint
 from heli.schema.conversation import Conversation, Message, Part, PartKind
 
@@ -163,14 +163,17 @@ def _attachment(part: Part) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Lines no wider than this, broken between words where there are any."""
-    lines = []
-    while cells(text) > width:
-        head = clip(text, width + 1).removesuffix("…")
-        cut = head.rfind(" ") + 1 or len(head)
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
-    return [*lines, text]
+    """Lines no wider than this, broken between words where there are any; an indent stays before its word."""
+    lines, start = [], 0
+    while (end := fitting(text, start, width)) < len(text):
+        cut = text.rfind(" ", start, end + 1)
+        if cut < 0 or not text[start:cut].strip():
+            cut = max(end, start + 1)
+        lines.append(text[start:cut].rstrip())
+        start = cut
+        while text.startswith(" ", start):
+            start += 1
+    return [*lines, text[start:]] if start < len(text) or not lines else lines
 
 
 def _render_markdown(text: str, width: int) -> list[str]:

@@ -60,7 +60,7 @@ def costs(
 
     In a pipe and in CSV the fields stand in this order: those of --by, requests, cost_usd,
     unknown_cost_requests, estimated_cost_requests, input_tokens, cache_read_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens.
+    cache_write_tokens, output_tokens, reasoning_tokens. In JSON a session has its session_name, too.
     """
     form = choose_format(output, fields, allowed=FORMS)
     begin, end = read_time(since, "--since"), read_time(until, "--until")

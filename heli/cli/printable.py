@@ -66,19 +66,23 @@ def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def fitting(text: str, start: int, columns: int) -> int:
+    """Where the part ends that begins at `start` and takes at most so many columns."""
+    used = 0
+    for place in range(start, len(text)):
+        used += _cells(text[place])
+        if used > columns:
+            return place
+    return len(text)
+
+
 def clip(text: str, columns: int) -> str:
     """At most so many columns, `…` where text was cut."""
     if cells(text) <= columns:
         return text
     if columns <= 0:
         return ""
-    kept, used = [], 0
-    for character in text:
-        used += _cells(character)
-        if used > columns - 1:
-            break
-        kept.append(character)
-    return "".join(kept) + "…"
+    return text[: fitting(text, 0, columns - 1)] + "…"
 
 
 def pad(text: str, columns: int, is_right: bool = False) -> str:

@@ -162,6 +162,8 @@ class Sink[T]:
 
 def pick(tree: dict[str, Any], name: str) -> Any:
     """The field of a dotted name. Raises `UsageError` that names those there are."""
+    if name in tree:  # also with dots in it, as a property may have them
+        return tree[name]
     value: Any = tree
     for key in name.split("."):
         if not isinstance(value, dict):

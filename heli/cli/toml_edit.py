@@ -19,7 +19,7 @@ def set_value(text: str, name: str, value: Any) -> str:
     expected = tomllib.loads(text)
     _put(expected, name.split("."), value)
     table, _, key = name.rpartition(".")
-    lines = text.splitlines()
+    lines = _lines(text)
     new = f"{_key(key)} = {write_value(value)}"
     begin, end = _find_table(lines, table)
     if begin is None:
@@ -34,13 +34,18 @@ def set_value(text: str, name: str, value: Any) -> str:
 def remove_value(text: str, name: str) -> str | None:
     """The text without the value of a dotted name; `None` when it has none. Raises `UsageError`, too."""
     expected = tomllib.loads(text)
-    if not _take_out(expected, name.split(".")):
+    emptied = _take_out(expected, name.split("."))
+    if emptied is None:
         return None
     table, _, key = name.rpartition(".")
-    lines = text.splitlines()
+    lines = _lines(text)
     begin, end = _find_table(lines, table)
     if begin is not None and (place := _find_key(lines, begin, end, key)) is not None:
         del lines[place]
+    for empty in emptied:
+        begin, _ = _find_table(lines, empty)
+        if begin is not None:
+            del lines[begin - 1]
     return _joined(lines, name, expected)
 
 
@@ -103,14 +108,28 @@ def _joined(lines: list[str], name: str, expected: dict[str, Any]) -> str:
     return changed
 
 
-def _take_out(tree: Any, keys: list[str]) -> bool:
-    """Whether it was there."""
-    for key in keys[:-1]:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    if not isinstance(tree, dict) or keys[-1] not in tree:
-        return False
-    del tree[keys[-1]]
-    return True
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _take_out(tree: Any, keys: list[str]) -> list[str] | None:
+    """The dotted names of the tables that are empty without it, and gone; `None` when it was not there."""
+    if not isinstance(tree, dict) or keys[0] not in tree:
+        return None
+    if len(keys) == 1:
+        is_table = isinstance(tree[keys[0]], dict)
+        if is_table and tree[keys[0]]:
+            return None  # more than one value
+        del tree[keys[0]]
+        return keys if is_table else []
+    emptied = _take_out(tree[keys[0]], keys[1:])
+    if emptied is None:
+        return None
+    emptied = [f"{keys[0]}.{empty}" for empty in emptied]
+    if not tree[keys[0]]:
+        del tree[keys[0]]
+        emptied.append(keys[0])
+    return emptied
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from heli.cli.toml_edit import remove_value, set_value
 from heli.schema.errors import ExitCode, UsageError
 from heli.schema.setting_checks import how_to_set
+from heli.schema.settings import Settings, load_settings
 
 
 def test_all_settings_are_listed(heli):
@@ -213,12 +214,29 @@ def test_a_variable_that_goes_on_to_win_is_told(heli, home, monkeypatch):
     assert "HELI_PORTS__OPENAI says 3333, and wins" in heli("config", "unset", "ports.openai").err
 
 
-def test_a_name_that_is_no_setting_can_be_taken_out(heli, home):
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[ports]\nopnai = 1111\nopenai = 2222\n", "ports.opnai"),
+        ("[prots]\nopenai = 1111\n[ports]\nopenai = 2222\n", "prots.openai"),
+        ("[prots]\n[ports]\nopenai = 2222\n", "prots"),
+    ],
+)
+def test_a_name_that_is_no_setting_can_be_taken_out(heli, home, text, name):
     home.mkdir(parents=True)
-    (home / "config.toml").write_text("[ports]\nopnai = 1111\nopenai = 2222\n")
+    (home / "config.toml").write_text(text)
     assert heli("config").code == ExitCode.USAGE
-    assert heli("config", "unset", "ports.opnai").code == ExitCode.OK
+    assert heli("config", "unset", name).code == ExitCode.OK
     assert heli("config", "get", "ports.openai").out == "2222\n"
+    assert (home / "config.toml").read_text() == "[ports]\nopenai = 2222\n"
+
+
+def test_a_provider_that_there_is_not_leaves_nothing_behind(heli, home):
+    home.mkdir(parents=True)
+    file = home / "config.toml"
+    file.write_text('[providers.openia]\nbase_url = "http://127.0.0.1:9"\n')
+    assert heli("config", "unset", "providers.openia.base_url").code == ExitCode.OK
+    assert load_settings({"HELI_HOME": str(home)}).settings.providers == Settings().providers
 
 
 @pytest.mark.parametrize("change", [("set", "ports.openai", "1"), ("unset", "ports.openai")])
@@ -241,6 +259,11 @@ def test_what_cannot_be_taken_out_safely_is_left_to_an_editor(text):
 
 def test_the_last_value_of_a_file_leaves_nothing_behind():
     assert remove_value("host = 'x'\n", "host") == ""
-    assert remove_value("[a]\nb = 1\n", "a.b") == "[a]\n"
+    assert remove_value("[a]\nb = 1\n", "a.b") == ""
+    assert remove_value("[a]\n[a.b]\nc = 1\n[d]\ne = 1\n", "a.b.c") == "[d]\ne = 1\n"
+    assert remove_value("[a]\nb = 1\n[a.c]\nd = 1\n", "a.c.d") == "[a]\nb = 1\n"
+    assert remove_value("# why\n[a]\n", "a") == "# why\n"
+    assert remove_value("x = '\u2028'\r\ny = 1\r\n", "y") == "x = '\u2028'\r\n"
+    assert remove_value("[a]\nb = 1\n", "a") is None
     assert remove_value("[a]\nb = 1\n", "a.c") is None
     assert remove_value("a = 1\n", "a.c") is None

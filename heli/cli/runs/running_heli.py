@@ -19,7 +19,7 @@ NEEDED = frozenset({"gateway", INTERCEPT})
 """What it takes to capture; the others may come later, as calls wait for them on the disk."""
 ANSWER_S = 0.5
 COMES_BACK_S = 1.5
-"""One that has died is back by then. With its own start `heli run` keeps a program less than two seconds."""
+"""One that has died is back in 1.1 to 1.4 s. With its own start, `heli run` takes less than two seconds."""
 STARTS_S = 10.0
 """How long a heli may take that was started a moment ago."""
 POLL_S = 0.05

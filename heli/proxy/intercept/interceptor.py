@@ -132,6 +132,7 @@ class Interceptor:
         server = await asyncio.start_server(
             self.front.serve, sock=sock, limit=settings.gateway.max_head_bytes, backlog=BACKLOG
         )
+        gc.collect()
         gc.freeze()  # What mitmproxy has loaded stays; to look through it would hold up all calls for 30 ms.
         log.info("the interceptor is ready on %d", settings.ports.intercept)
         try:

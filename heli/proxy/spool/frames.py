@@ -168,7 +168,7 @@ class FrameScanner:
         return bool(marker == self._salt[:4] and length <= MAX_PAYLOAD_BYTES and end > size)
 
     def _resync(self, start: int) -> int | None:
-        """Where the next intact frame begins."""
+        """Where the next intact frame begins; `None` also when one before it may be still being written."""
         marker = self._salt[:4]
         while len(self._read(start, len(marker))) == len(marker):
             found = self._window.find(marker, start - self._window_start)
@@ -177,8 +177,8 @@ class FrameScanner:
                 self._window = b""
                 continue
             start = self._window_start + found
-            if self._frame_at(start) is not None:
-                return start
+            if (frame := self._frame_at(start)) is not None:
+                return start if frame.end <= self._size else None
             start += 1
         return None
 
