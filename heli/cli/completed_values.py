@@ -28,6 +28,13 @@ def several_of(*words: str) -> Completer:
     return complete
 
 
+def output_format(typed: str) -> list[str]:
+    """What `-o` takes."""
+    from heli.cli.sink import Format
+
+    return one_of(*Format)(typed)
+
+
 def setting_name(typed: str) -> list[str]:
     """Names of settings, and of the base URLs of all providers."""
     from heli.cli.setting_names import list_settings

@@ -1,10 +1,10 @@
 """The options that several commands share, so that they mean the same everywhere."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from heli.cli.completed_values import MOMENTS, one_of
+from heli.cli.completed_values import MOMENTS, one_of, output_format
 from heli.cli.terminal import Color, wish_color
 
 
@@ -12,6 +12,10 @@ def _wish_color(color: Color | None) -> Color | None:
     if color is not None:
         wish_color(color)
     return color
+
+
+def _moment(name: str, told: str) -> Any:
+    return typer.Option(name, metavar="TIME", help=told, autocompletion=one_of(*MOMENTS))
 
 
 ColorOption = Annotated[
@@ -26,7 +30,7 @@ OutputOption = Annotated[
         metavar="FORMAT",
         help="table, plain, json, jsonl, csv or, where rows have one, id; the default is a table on a "
         "terminal and plain, tab-separated lines in a pipe.",
-        autocompletion=one_of("table", "plain", "json", "jsonl", "csv", "id"),
+        autocompletion=output_format,
     ),
 ]
 FieldsOption = Annotated[
@@ -35,23 +39,9 @@ FieldsOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ids only, one on each line.")]
 SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        help="Only from then on: 2h, today, yesterday, 14:30, 2026-11-18.",
-        autocompletion=one_of(*MOMENTS),
-    ),
+    str | None, _moment("--since", "Only from then on: 2h, today, yesterday, 14:30, 2026-11-18.")
 ]
-UntilOption = Annotated[
-    str | None,
-    typer.Option(
-        "--until",
-        metavar="TIME",
-        help="Only before then; written like --since.",
-        autocompletion=one_of(*MOMENTS),
-    ),
-]
+UntilOption = Annotated[str | None, _moment("--until", "Only before then; written like --since.")]
 FilterArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="FILTER", help="model:gpt-4o* status>=400 cost>0.01 …; see `heli help filters`."),
