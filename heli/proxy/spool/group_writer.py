@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -33,9 +34,17 @@ class Sync:
         """How many of the first descriptors nobody writes to any more."""
         self.life = life
         self.error: Exception | None = None
-        self.is_done = False
+        self._done = threading.Event()
         self._disk = disk
         self._descriptors = descriptors
+
+    @property
+    def is_done(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self) -> None:
+        """Until another thread has run it."""
+        self._done.wait()
 
     def run(self) -> None:
         """Wait for the disk. Does not raise: the writer is told by `error`."""
@@ -47,7 +56,7 @@ class Sync:
         else:
             reach("spool.group_synced")
         finally:
-            self.is_done = True
+            self._done.set()
 
 
 class GroupWriter:

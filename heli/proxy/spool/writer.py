@@ -198,11 +198,12 @@ class Spool:
         except Exception as error:  # noqa: BLE001
             self._disk_failed(error)
         else:
-            self._error = None
+            if not self._sync.is_under_way:  # A disk that takes writes may still refuse to sync them.
+                self._error = None
         self._settle()
 
     def _flush(self) -> None:
-        """Hand what waits to the system, and have it synced: here when it is little, else in a thread."""
+        """Hand what waits to the system, and have it synced while more is written."""
         self._collect_sync(wait=False)
         writer = self._prepare()
         writer.add(self._take_queue())
@@ -216,8 +217,9 @@ class Spool:
         if self._writer is not None:
             self._sync.collect(self._writer, wait=wait)
 
-    def _sync_ended(self) -> None:
-        self._hurry.set()
+    def _sync_ended(self, is_urgent: bool) -> None:
+        if is_urgent:
+            self._hurry.set()
         self._wake.set()
 
     def _flush_all(self) -> None:
@@ -299,6 +301,7 @@ class Spool:
         self._release()
 
     def _release(self) -> None:
+        self._sync.close()
         try:
             if self._writer is not None:
                 self._writer.close()

@@ -19,10 +19,9 @@ from spool_helpers import (
     wait_until,
 )
 
-from heli.proxy.spool.background_sync import BackgroundSync
 from heli.proxy.spool.counters import Count, read_counters
 from heli.proxy.spool.folder_room import FolderRoom
-from heli.proxy.spool.group_writer import GroupWriter, Sync
+from heli.proxy.spool.group_writer import GroupWriter
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.writer import QUEUE_BYTES, Spool
@@ -251,28 +250,37 @@ def test_the_end_of_a_sync_in_a_thread_is_seen_at_once(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_a_sync_is_taken_in_while_its_thread_still_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    may_end = threading.Event()
-    run_sync = BackgroundSync._run
+class _SyncWaits(FailingFileSystem):
+    """Does not come back from a sync until it may, once `may_end` is cleared."""
 
-    def linger(background: BackgroundSync, sync: Sync) -> None:
-        run_sync(background, sync)
-        may_end.wait(20)
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = threading.Event()
+        self.may_end.set()
 
-    monkeypatch.setattr(BackgroundSync, "_run", linger)
-    spool = Spool.open(tmp_path, spool_settings())
+    def fdatasync(self, descriptor: int) -> None:
+        assert self.may_end.wait(20)
+        super().fdatasync(descriptor)
+
+
+def test_what_comes_while_the_disk_syncs_is_written_all_the_same(tmp_path: Path) -> None:
+    """And so survives a `kill -9`, however slow the disk is."""
+    disk = _SyncWaits()
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    disk.may_end.clear()
     try:
         for number in range(3):
-            assert spool.append(a_whole(number, response_body=b"x" * 600_000))
-        assert spool.wait_until_synced(5)
+            assert spool.append(a_whole(number))
+            wait_until(lambda number=number: len(payloads(tmp_path)) == number + 1)
+        assert not spool.wait_until_synced(0.05)
     finally:
-        may_end.set()
-        spool.close()
+        disk.may_end.set()
+    assert spool.wait_until_synced(5)
+    spool.close()
+    assert payloads(tmp_path) == [a_whole(number) for number in range(3)]
 
 
-def test_without_a_thread_for_it_a_long_sync_is_done_at_once(
+def test_without_a_thread_for_it_a_sync_is_done_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = threading.Thread.start
