@@ -57,6 +57,10 @@ _glance = msgspec.msgpack.Decoder(_Opened | _Grown | _Closed | _Whole).decode
 _read_head = msgspec.msgpack.Decoder(_Head).decode
 
 
+type _Place = tuple[int, int, int]
+"""Sequence, segment and offset of a piece."""
+
+
 class _OpenCall:
     """Where the pieces of a call in flight lie."""
 
@@ -73,9 +77,13 @@ class _OpenCall:
         self.places = array("Q")
         """`sequence, segment, offset` of each piece, in a row."""
 
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+    def __iter__(self) -> Iterator[_Place]:
+        return self.since(0)
+
+    def since(self, start: int) -> Iterator[_Place]:
+        """Those that came when there were `start` places."""
         places = self.places
-        return ((places[at], places[at + 1], places[at + 2]) for at in range(0, len(places), 3))
+        return ((places[at], places[at + 1], places[at + 2]) for at in range(start, len(places), 3))
 
     @property
     def first_sequence(self) -> int:
@@ -160,7 +168,7 @@ class Reassembler:
         return not self._told
 
     def open_sockets(self, now: float, pause_s: float) -> Iterator[msgspec.Raw]:
-        """WebSockets in flight as far as they came, of which something came in `pause_s` or longer.
+        """WebSockets in flight as far as they came, of which more was kept in `pause_s` or longer.
 
         Their pieces stay: what is told here is told again by the end.
         """
@@ -168,7 +176,7 @@ class Reassembler:
             if call.is_socket is False or now < call.due:
                 continue
             is_first, call.due = not call.due, now + pause_s
-            if is_first or len(call.places) == call.told:
+            if is_first or not self._has_more(call):
                 continue
             exchange = self._so_far(call)
             if exchange is not None and exchange.response_status is not None:
@@ -176,6 +184,15 @@ class Reassembler:
                 if call.is_socket:
                     call.told = len(call.places)
                     yield msgspec.Raw(_encode(exchange))
+
+    def _has_more(self, call: _OpenCall) -> bool:
+        """Whether bytes were not told of. Beyond what is kept of a body, pieces bring times alone."""
+        for place in call.since(call.told):
+            record = self._read(place)
+            if not isinstance(record, Grown) or record.data or record.response_headers is not None:
+                return True
+        call.told = len(call.places)
+        return False
 
     def _so_far(self, call: _OpenCall) -> Exchange | None:
         """The call as it stands; `None` when a piece is missing."""
@@ -260,11 +277,10 @@ class Reassembler:
         """
         records: list[Record] = []
         is_cut = False
-        for sequence, number, offset in sorted(call):
-            if until is not None and sequence > until:
+        for place in sorted(call):
+            if until is not None and place[0] > until:
                 break
-            frame = self._pieces.read(number, offset)
-            record = self._decode(frame) if frame is not None and frame.sequence == sequence else None
+            record = self._read(place)
             if record is None:
                 is_cut = True
                 break
@@ -274,6 +290,12 @@ class Reassembler:
         assembly = Assembly(records[0].exchange)
         assembly.grow(record for record in records if isinstance(record, Grown))
         return assembly, is_cut
+
+    def _read(self, place: _Place) -> Record | None:
+        """The piece that lies there; `None` when it cannot be read any more."""
+        sequence, number, offset = place
+        frame = self._pieces.read(number, offset)
+        return self._decode(frame) if frame is not None and frame.sequence == sequence else None
 
 
 def _finish(exchange: Exchange, position: Position) -> Finished:

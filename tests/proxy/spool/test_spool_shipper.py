@@ -165,6 +165,28 @@ def test_a_websocket_is_told_of_while_it_goes_on_and_again_at_its_end(
     running.settle()
 
 
+def test_a_websocket_of_which_no_more_is_kept_is_not_told_of_again(
+    running: Running, backend: FakeBackend
+) -> None:
+    spool = Spool.open(running.spool / "gateway-0", spool_settings())
+    for number in (1, 2):
+        spool.append(an_opened(number, request_body=b"", request_body_bytes=0))
+        spool.append(a_grown(number, b"all that is kept", chunks=[(10, 16)], **UPGRADED))
+    backend.wait_for(lambda: {call.id for call in backend.open} == {an_id(1), an_id(2)})
+    told = len(backend.open)
+    for number in range(3):
+        spool.append(a_grown(1, b"", chunks=[(20 + number, 1_000)]))
+        spool.append(a_grown(2, b"+", chunks=[(20 + number, 1)]))
+        backend.wait_for(lambda kept=17 + number: len(backend.open[-1].response_body) == kept)
+
+    assert {call.id for call in backend.open[told:]} == {an_id(2)}
+    ends = {"is_websocket": True, "response_status": 101, "request_body_bytes": 0, "request_chunks": []}
+    spool.append(a_closed(1, response_body_bytes=3_016, **ends))
+    backend.wait_for_stored(1)
+    spool.close()
+    assert backend.stored[an_id(1)].response_chunks == [(10, 16), (20, 1_000), (21, 1_000), (22, 1_000)]
+
+
 def test_a_websocket_of_hours_keeps_the_times_by_which_its_calls_are_told_apart(
     running: Running, backend: FakeBackend
 ) -> None:
