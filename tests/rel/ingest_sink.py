@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +18,11 @@ from tests.rel.heli_under_test import wait_until
 class IngestSink:
     """Answers like ingest. `exchanges` holds the first copy of each, `deliveries` counts all copies.
 
-    With `counts_only` no exchange is kept, for runs that are long.
+    In runs that are long, `keeps` says which exchanges are kept; the others are counted only.
     """
 
-    def __init__(self, *, counts_only: bool = False) -> None:
-        self._counts_only = counts_only
+    def __init__(self, keeps: Callable[[Exchange], bool] = lambda _: True) -> None:
+        self._keeps = keeps
         self.exchanges: dict[bytes, Exchange] = {}
         self.deliveries: Counter[bytes] = Counter()
         self.problems: list[str] = []
@@ -78,7 +79,7 @@ class IngestSink:
         with self._lock:
             for exchange in exchanges:
                 self.deliveries[exchange.id] += 1
-                if not self._counts_only:
+                if self._keeps(exchange):
                     self.exchanges.setdefault(exchange.id, exchange)
         return {"stored": len(exchanges), "duplicates": 0, "rejected": []}
 

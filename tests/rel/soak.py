@@ -1,79 +1,102 @@
-"""B1, the soak: an hour of mixed calls at a steady rate, and whether memory, files or threads creep.
+"""B1, the soak: an hour of mixed traffic at a steady rate, and whether memory, files or threads creep.
 
     python -m tests.rel.soak                 # an hour; --minutes 5 for a taste
     python -m tests.rel.soak --parts all     # with backend and store instead of a sink
 
-Callers keep their connections; replies are plain, streamed, compressed, big and failing. The first sixth of
-the time is warm-up. Ends with `N passed, N failed` and the exit code 0 or 1.
+Callers keep their connections, some to the gateway, some through the interceptor; replies are plain,
+streamed, compressed, big and failing. Beside them WebSockets go through the interceptor that last all the
+while: one is busy, one is compressed, one is silent but for a message now and then. The first sixth of the
+time is warm-up. Ends with `N passed, N failed` and the exit code 0 or 1.
 """
 
 import argparse
-import http.client
-import json
 import random
+import ssl
 import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from heli.proxy.intercept.bundle import make_bundle
+from heli.schema.exchange import Exchange, Outcome
+from heli.schema.paths import Paths
+from tests.proxy.intercept.rig import NO_PROXY_SET
 from tests.rel import probe
 from tests.rel.heli_under_test import HeliUnderTest, wait_until
 from tests.rel.ingest_sink import IngestSink
 from tests.rel.read_back import ReadBack
 from tests.rel.sizes import seeded
+from tests.rel.soak_callers import Caller, Talk, by_gateway, by_interceptor
 from tests.standin import StandIn, start_standin
 
 MAX_SLOPE_BYTES_PER_HOUR = 2 * probe.MIB
-SCENARIOS = (
-    {"text": "fine"},
-    {"chunks": 20, "interval_ms": 10},
-    {"encoding": "gzip", "chunks": 10},
-    {"encoding": "zstd"},
-    {"status": 429},
-    {"status": 500},
-    {"body_bytes": 300_000},
-)
+MAX_SILENCE_S = 540.0
+"""What a connection that heli carries must survive without a byte."""
+
+type Verdict = tuple[str, bool]
+"""What was found, and whether it is good."""
 
 
-class Caller(threading.Thread):
-    """One program that calls again and again over one connection."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much goes through heli at once."""
 
-    def __init__(self, port: int, chance: random.Random, pause_s: float, until: float) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self._chance = chance
-        self._pause_s = pause_s
-        self._until = until
-        self.calls = 0
-        self.errors: list[str] = []
+    minutes: float
+    rate: float = 60
+    """Calls a second to the gateway, of all callers together."""
+    callers: int = 24
+    intercepted_rate: float = 10
+    intercepted_callers: int = 6
+    frames_per_s: float = 20
+    """Messages of 64 KiB on the WebSocket that is busy."""
 
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        while time.monotonic() < self._until:
-            try:
-                self._call(connection)
-            except (OSError, http.client.HTTPException, AssertionError) as error:
-                self.errors.append(repr(error))
-                connection.close()
-            self.calls += 1
-            time.sleep(self._chance.expovariate(1 / self._pause_s))
-        connection.close()
+    @property
+    def seconds(self) -> float:
+        return self.minutes * 60
 
-    def _call(self, connection: http.client.HTTPConnection) -> None:
-        scenario = self._chance.choice(SCENARIOS)
-        stream = self._chance.random() < 0.5
-        text = "word " * self._chance.randrange(1, 2_000)
-        messages = [{"role": "user", "content": text}]
-        body = json.dumps({"model": "gpt-4o-mini", "stream": stream, "messages": messages})
-        headers = {"content-type": "application/json", "x-standin": json.dumps(scenario)}
-        connection.request("POST", "/v1/chat/completions", body, headers)
-        reply = connection.getresponse()
-        reply.read()
-        wanted = scenario.get("status", 200)
-        assert reply.status == wanted, f"{reply.status} instead of {wanted}"
+
+class Crowd:
+    """Everybody who keeps heli busy."""
+
+    def __init__(self, heli: HeliUnderTest, load: Load, until: float) -> None:
+        chance = seeded("B1")
+        context = ssl.create_default_context(cafile=str(make_bundle(Paths.from_environ(heli.environ), {})))
+        port = heli.ports["intercept"]
+        opened = [
+            *[(partial(by_gateway, heli.ports["openai"]), load.callers / load.rate)] * load.callers,
+            *[(partial(by_interceptor, port, context), load.intercepted_callers / load.intercepted_rate)]
+            * load.intercepted_callers,
+        ]
+        self._callers = [Caller(way, random.Random(chance.random()), pause, until) for way, pause in opened]
+        talk = partial(Talk, proxy=f"http://127.0.0.1:{port}", context=context, until=until)
+        self.talks = [
+            talk("busy", every_s=1 / load.frames_per_s),
+            talk("compressed", every_s=10 / load.frames_per_s, deflate=True),
+            talk("silent", every_s=min(MAX_SILENCE_S, load.seconds / 6), pings=False),
+        ]
+
+    def start(self) -> None:
+        for thread in (*self._callers, *self.talks):
+            thread.start()
+
+    def join(self) -> None:
+        for thread in (*self._callers, *self.talks):
+            thread.join()
+
+    @property
+    def calls(self) -> int:
+        """Exchanges that must be recorded: a WebSocket is one."""
+        return sum(caller.calls for caller in self._callers) + len(self.talks)
+
+    @property
+    def errors(self) -> list[str]:
+        failed = [*(caller.errors for caller in self._callers), *(talk.errors for talk in self.talks)]
+        return [error for errors in failed for error in errors]
 
 
 type Samples = dict[str, list[tuple[float, probe.Reading]]]
@@ -84,7 +107,7 @@ def watch(heli: HeliUnderTest, parts: list[str], warm_s: float, until: float) ->
     samples: Samples = defaultdict(list)
     began = time.monotonic()
     every = max(1.0, (until - began) / 400)
-    while time.monotonic() < until:
+    while time.monotonic() < until - every:
         time.sleep(every)
         at = time.monotonic() - began
         if at < warm_s:
@@ -104,8 +127,8 @@ def slope(points: list[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
-def judge(samples: Samples) -> list[tuple[str, bool]]:
-    """A verdict for each process: `(what, is it good)`."""
+def judge(samples: Samples) -> list[Verdict]:
+    """A verdict for each process."""
     verdicts = []
     for name, readings in sorted(samples.items()):
         per_hour = slope([(at, reading.rss_bytes) for at, reading in readings]) * 3600
@@ -120,32 +143,31 @@ def judge(samples: Samples) -> list[tuple[str, bool]]:
     return verdicts
 
 
-def soak(minutes: float, rate: float, callers: int, parts: list[str]) -> list[tuple[str, bool]]:
-    chance = seeded("B1")
+def soak(load: Load, parts: list[str]) -> tuple[list[Verdict], list[Verdict]]:
+    """Run it; the verdicts on the processes, whose slopes need time, and those on the traffic."""
     with ExitStack() as stack:
         standin = stack.enter_context(start_standin())
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sink = stack.enter_context(IngestSink(counts_only=True)) if "backend" not in parts else None
-        heli = HeliUnderTest(home, standin.url, *parts, backend_url=sink.url if sink else "")
+        sink = IngestSink(lambda exchange: exchange.is_websocket) if "backend" not in parts else None
+        if sink:
+            stack.enter_context(sink)
+        heli = HeliUnderTest(
+            home, standin.url, *parts, backend_url=sink.url if sink else "", environ=NO_PROXY_SET
+        )
         stack.enter_context(heli)
-        until = time.monotonic() + minutes * 60
-        crowd = [
-            Caller(heli.ports["openai"], random.Random(chance.random()), callers / rate, until)
-            for _ in range(callers)
-        ]
+        until = time.monotonic() + load.seconds
+        crowd = Crowd(heli, load, until)
         resetter = threading.Thread(target=_keep_journal_short, args=(standin, until), daemon=True)
-        for thread in (*crowd, resetter):
-            thread.start()
-        samples = watch(heli, parts, minutes * 10, until)
-        for thread in (*crowd, resetter):
-            thread.join()
-        calls = sum(caller.calls for caller in crowd)
-        errors = [error for caller in crowd for error in caller.errors]
-        recorded = _recorded(heli, sink, calls)
-        return [
-            *judge(samples),
-            (f"{calls} calls, {len(errors)} errors {errors[:3]}", not errors),
-            (f"{recorded} of {calls} calls recorded", recorded == calls),
+        crowd.start()
+        resetter.start()
+        samples = watch(heli, parts, load.seconds / 6, until)
+        crowd.join()
+        resetter.join()
+        recorded = _recorded(heli, sink, crowd.calls)
+        return judge(samples), [
+            (f"{crowd.calls} calls, {len(crowd.errors)} errors {crowd.errors[:3]}", not crowd.errors),
+            (f"{recorded} of {crowd.calls} calls recorded", recorded == crowd.calls),
+            *(_judge_talk(talk, load, sink) for talk in crowd.talks),
         ]
 
 
@@ -164,15 +186,35 @@ def _recorded(heli: HeliUnderTest, sink: IngestSink | None, calls: int) -> int:
         return log.totals()[0]
 
 
+def _judge_talk(talk: Talk, load: Load, sink: IngestSink | None) -> Verdict:
+    """That it lasted, and its record tells all that passed; compressed frames are shorter than messages."""
+    text = f"WebSocket {talk.name}: {talk.messages} messages in {talk.seconds / 60:.1f} min"
+    lasted = talk.messages > 1 and talk.seconds >= load.seconds - 1
+    if sink is None:
+        return text, lasted
+    record = sink.by_header("x-case")[talk.name]
+    is_told = talk.is_compressed or _least_bytes(record) >= talk.payload_bytes
+    text = (
+        f"{text}, {record.outcome.value}, {_least_bytes(record) / probe.MIB:.1f} MiB each way in the record"
+    )
+    return text, lasted and record.outcome is Outcome.COMPLETE and is_told
+
+
+def _least_bytes(record: Exchange) -> int:
+    return min(record.request_body_bytes, record.response_body_bytes)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rel.soak")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=60, help="calls a second, all callers together")
     parser.add_argument("--callers", type=int, default=24)
-    parser.add_argument("--parts", choices=["gateway", "all"], default="gateway")
+    parser.add_argument("--parts", choices=["proxies", "all"], default="proxies")
     options = parser.parse_args()
-    parts = ["gateway"] if options.parts == "gateway" else ["store", "backend", "gateway"]
-    verdicts = soak(options.minutes, options.rate, options.callers, parts)
+    proxies = ["gateway", "intercept"]
+    parts = proxies if options.parts == "proxies" else ["store", "backend", *proxies]
+    processes, traffic = soak(Load(options.minutes, options.rate, options.callers), parts)
+    verdicts = [*processes, *traffic]
     for text, is_good in verdicts:
         print("ok  " if is_good else "FAIL", text)
     failed = sum(not is_good for _, is_good in verdicts)

@@ -24,6 +24,8 @@ from tests.rel.ingest_sink import IngestSink
 from tests.standin import StandIn
 
 PROXY_VARIABLES = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"}
+NO_PROXY_SET = dict.fromkeys(PROXY_VARIABLES | {name.lower() for name in PROXY_VARIABLES}, "")
+"""The environment of a heli that shall not see what proxy the machine has."""
 
 
 class Rig:
@@ -140,11 +142,10 @@ def _ran(command: list[str], environ: Mapping[str, str]) -> str:
 @contextmanager
 def running(home: Path, provider_url: str, **environ: str) -> Iterator[Rig]:
     """A gateway and an interceptor whose providers are at a URL. They see no proxy but the one given here."""
-    spared = dict.fromkeys(PROXY_VARIABLES | {name.lower() for name in PROXY_VARIABLES}, "")
     with (
         IngestSink() as sink,
         HeliUnderTest(
-            home, provider_url, "gateway", "intercept", backend_url=sink.url, environ=spared | environ
+            home, provider_url, "gateway", "intercept", backend_url=sink.url, environ=NO_PROXY_SET | environ
         ) as heli,
     ):
         yield Rig(heli, sink)
