@@ -1,6 +1,5 @@
 """From frames to exchanges. Of calls in flight only the places of their pieces are kept in memory."""
 
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from heli.proxy.spool.assembly import END_DROPPED, END_UNREADABLE, INTERRUPTED, 
 from heli.proxy.spool.frames import Frame
 from heli.proxy.spool.holes import TOMBSTONE
 from heli.proxy.spool.ledger import Position
+from heli.proxy.spool.open_call import OpenCall, Place
 from heli.proxy.spool.pieces import PieceReader
 from heli.proxy.spool.segments import Segment
 from heli.proxy.spool.sequences import Sequences
@@ -57,43 +57,6 @@ _glance = msgspec.msgpack.Decoder(_Opened | _Grown | _Closed | _Whole).decode
 _read_head = msgspec.msgpack.Decoder(_Head).decode
 
 
-type _Place = tuple[int, int, int]
-"""Sequence, segment and offset of a piece."""
-
-
-class _OpenCall:
-    """Where the pieces of a call in flight lie."""
-
-    __slots__ = ("due", "incarnation", "is_socket", "places", "told")
-
-    def __init__(self, incarnation: bytes) -> None:
-        self.incarnation = incarnation
-        self.is_socket: bool | None = None
-        """Whether it was upgraded; `None` until its reply has begun."""
-        self.due = 0.0
-        """When to tell of it while it goes on, by the caller's clock; 0 when nobody asked yet."""
-        self.told = 0
-        """How many `places` there were when that was done last."""
-        self.places = array("Q")
-        """`sequence, segment, offset` of each piece, in a row."""
-
-    def __iter__(self) -> Iterator[_Place]:
-        return self.since(0)
-
-    def since(self, start: int) -> Iterator[_Place]:
-        """Those that came when there were `start` places."""
-        places = self.places
-        return ((places[at], places[at + 1], places[at + 2]) for at in range(start, len(places), 3))
-
-    @property
-    def first_sequence(self) -> int:
-        return min(self.places[::3])
-
-    @property
-    def last_sequence(self) -> int:
-        return max(self.places[::3])
-
-
 class Reassembler:
     """The calls in flight of one folder. Feed it every frame once, in order."""
 
@@ -104,8 +67,8 @@ class Reassembler:
         self.unreadable = 0
         """Records without a beginning, or of a kind that this release does not know."""
         self._pieces = pieces
-        self._calls: dict[bytes, _OpenCall] = {}
-        self._told: deque[tuple[Position, _OpenCall]] = deque()
+        self._calls: dict[bytes, OpenCall] = {}
+        self._told: deque[tuple[Position, OpenCall]] = deque()
         """Calls that have ended, and where, until that place is acknowledged."""
         self._sequences: dict[bytes, Sequences] = {}
         self._begins_whole = is_untouched
@@ -185,7 +148,7 @@ class Reassembler:
                     call.told = len(call.places)
                     yield msgspec.Raw(_encode(exchange))
 
-    def _has_more(self, call: _OpenCall) -> bool:
+    def _has_more(self, call: OpenCall) -> bool:
         """Whether bytes were not told of. Beyond what is kept of a body, pieces bring times alone."""
         for place in call.since(call.told):
             record = self._read(place)
@@ -194,7 +157,7 @@ class Reassembler:
         call.told = len(call.places)
         return False
 
-    def _so_far(self, call: _OpenCall) -> Exchange | None:
+    def _so_far(self, call: OpenCall) -> Exchange | None:
         """The call as it stands; `None` when a piece is missing."""
         gap = self._gap_in(call, call.last_sequence, only_losses=True)
         assembly, has_hole = self._assemble(call) if gap is None else (None, True)
@@ -217,11 +180,11 @@ class Reassembler:
                     places[at + 2] = offsets.get(places[at + 2], _NOWHERE)
 
     def _add(self, id: bytes, segment: Segment, frame: Frame) -> None:
-        call = self._calls.setdefault(id, _OpenCall(segment.incarnation))
+        call = self._calls.setdefault(id, OpenCall(segment.incarnation))
         call.places.extend((frame.sequence, segment.number, frame.offset))
         self.held[segment.number] += 1
 
-    def _pop(self, id: bytes, position: Position) -> _OpenCall | None:
+    def _pop(self, id: bytes, position: Position) -> OpenCall | None:
         """The call is in flight no more. Its pieces are needed until it is acknowledged."""
         call = self._calls.pop(id, None)
         if call is not None:
@@ -235,7 +198,7 @@ class Reassembler:
             self.unreadable += 1
             return None
 
-    def _close(self, id: bytes, frame: Frame, call: _OpenCall | None, position: Position) -> Finished | None:
+    def _close(self, id: bytes, frame: Frame, call: OpenCall | None, position: Position) -> Finished | None:
         closed = self._decode(frame)
         if not isinstance(closed, Closed):
             return self._interrupt(id, call, position, END_UNREADABLE) if call else None
@@ -247,7 +210,7 @@ class Reassembler:
             assembly, has_hole = self._assemble(call, gap)[0] or assembly, True
         return _finish(assembly.close(closed.exchange, has_hole=has_hole), position)
 
-    def _interrupt(self, id: bytes, call: _OpenCall, position: Position, error: str) -> Finished | None:
+    def _interrupt(self, id: bytes, call: OpenCall, position: Position, error: str) -> Finished | None:
         gap = self._gap_in(call, call.last_sequence, only_losses=True)
         assembly, has_hole = self._assemble(call, gap)
         if assembly is None:
@@ -265,12 +228,12 @@ class Reassembler:
             return None
         return record
 
-    def _gap_in(self, call: _OpenCall, end: int, *, only_losses: bool) -> int | None:
+    def _gap_in(self, call: OpenCall, end: int, *, only_losses: bool) -> int | None:
         """A missing record that may have been a piece of this call."""
         sequences = self._sequences[call.incarnation]
         return sequences.first_gap(call.first_sequence, end, only_losses=only_losses)
 
-    def _assemble(self, call: _OpenCall, until: int | None = None) -> tuple[Assembly | None, bool]:
+    def _assemble(self, call: OpenCall, until: int | None = None) -> tuple[Assembly | None, bool]:
         """What the pieces before `until` say, and whether one of them could not be read any more.
 
         `None` when the first one, with the head of the request, is missing.
@@ -291,7 +254,7 @@ class Reassembler:
         assembly.grow(record for record in records if isinstance(record, Grown))
         return assembly, is_cut
 
-    def _read(self, place: _Place) -> Record | None:
+    def _read(self, place: Place) -> Record | None:
         """The piece that lies there; `None` when it cannot be read any more."""
         sequence, number, offset = place
         frame = self._pieces.read(number, offset)
