@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from heli.proxy.intercept.bundle import make_bundle
-from heli.schema.exchange import Exchange, Outcome
+from heli.schema.exchange import Outcome
 from heli.schema.paths import Paths
 from tests.proxy.intercept.rig import NO_PROXY_SET
 from tests.rel import probe
@@ -167,7 +167,7 @@ def soak(load: Load, parts: list[str]) -> tuple[list[Verdict], list[Verdict]]:
         return judge(samples), [
             (f"{crowd.calls} calls, {len(crowd.errors)} errors {crowd.errors[:3]}", not crowd.errors),
             (f"{recorded} of {crowd.calls} calls recorded", recorded == crowd.calls),
-            *(_judge_talk(talk, load, sink) for talk in crowd.talks),
+            *(_judge_talk(talk, sink) for talk in crowd.talks),
         ]
 
 
@@ -186,22 +186,17 @@ def _recorded(heli: HeliUnderTest, sink: IngestSink | None, calls: int) -> int:
         return log.totals()[0]
 
 
-def _judge_talk(talk: Talk, load: Load, sink: IngestSink | None) -> Verdict:
-    """That it lasted, and its record tells all that passed; compressed frames are shorter than messages."""
-    text = f"WebSocket {talk.name}: {talk.messages} messages in {talk.seconds / 60:.1f} min"
-    lasted = talk.messages > 1 and talk.seconds >= load.seconds - 1
+def _judge_talk(talk: Talk, sink: IngestSink | None) -> Verdict:
+    """That it lasted, and its record tells all that passed."""
+    text = f"WebSocket {talk.name}: {talk.messages} messages in {talk.minutes:.1f} min"
+    has_lasted = talk.has_lasted and talk.messages > 1
     if sink is None:
-        return text, lasted
+        return text, has_lasted
     record = sink.by_header("x-case")[talk.name]
-    is_told = talk.is_compressed or _least_bytes(record) >= talk.payload_bytes
-    text = (
-        f"{text}, {record.outcome.value}, {_least_bytes(record) / probe.MIB:.1f} MiB each way in the record"
-    )
-    return text, lasted and record.outcome is Outcome.COMPLETE and is_told
-
-
-def _least_bytes(record: Exchange) -> int:
-    return min(record.request_body_bytes, record.response_body_bytes)
+    told = min(record.request_body_bytes, record.response_body_bytes)
+    is_told = 0 < told < talk.payload_bytes if talk.is_compressed else told >= talk.payload_bytes
+    text = f"{text}, {record.outcome.value}, {told / probe.MIB:.1f} MiB each way in the record"
+    return text, has_lasted and record.outcome is Outcome.COMPLETE and is_told
 
 
 def main() -> int:

@@ -106,7 +106,8 @@ class Talk(threading.Thread):
         self.is_compressed = deflate
         self._pings = pings
         self.messages = 0
-        self.seconds = 0.0
+        self.minutes = 0.0
+        self.has_lasted = False
         self.errors: list[str] = []
 
     @property
@@ -130,9 +131,10 @@ class Talk(threading.Thread):
                 max_size=None,
             ) as session:
                 self._talk(session)
+            self.has_lasted = True
         except (OSError, WebSocketException, AssertionError) as error:
             self.errors.append(f"{self.name} after {self.messages} messages: {error!r}")
-        self.seconds = time.monotonic() - began
+        self.minutes = (time.monotonic() - began) / 60
 
     def _talk(self, session: ClientConnection) -> None:
         due = time.monotonic()

@@ -133,7 +133,8 @@ class Reassembler:
     def open_sockets(self, now: float, pause_s: float) -> Iterator[msgspec.Raw]:
         """WebSockets in flight as far as they came, of which more was kept in `pause_s` or longer.
 
-        Their pieces stay: what is told here is told again by the end.
+        Their pieces stay: what is told here is told again by the end. Go on when one was taken: otherwise it
+        comes again.
         """
         for call in self._calls.values():
             if call.is_socket is False or now < call.due:
@@ -145,11 +146,13 @@ class Reassembler:
             if exchange is not None and exchange.response_status is not None:
                 call.is_socket = exchange.is_websocket
                 if call.is_socket:
-                    call.told = len(call.places)
                     yield msgspec.Raw(_encode(exchange))
+                    call.told = len(call.places)
 
     def _has_more(self, call: OpenCall) -> bool:
         """Whether bytes were not told of. Beyond what is kept of a body, pieces bring times alone."""
+        if not call.told:
+            return True
         for place in call.since(call.told):
             record = self._read(place)
             if not isinstance(record, Grown) or record.data or record.response_headers is not None:

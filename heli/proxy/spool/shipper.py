@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 
 from heli.proxy.parent_death import die_with_parent
@@ -105,7 +106,9 @@ class Shipper:
                 for exchange in backlog.open_sockets(began, self._socket_pause_s):
                     if self._stop:
                         return
-                    self._connection.post("/v1/ingest/open", compress_list([exchange]), {})
+                    status, _ = self._connection.post("/v1/ingest/open", compress_list([exchange]), {})
+                    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                        break
             except http.client.HTTPException as error:
                 log.debug("an open WebSocket was not told of: %s", error)
             except OSError as error:

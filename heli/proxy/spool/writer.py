@@ -198,9 +198,15 @@ class Spool:
         except Exception as error:  # noqa: BLE001
             self._disk_failed(error)
         else:
-            if not self._sync.is_under_way:  # A disk that takes writes may still refuse to sync them.
+            if self._does_sync:
                 self._error = None
         self._settle()
+
+    @property
+    def _does_sync(self) -> bool:
+        """As far as we know: a disk that takes writes may still refuse to sync them."""
+        has_synced = self._writer is not None and self._writer.bytes_synced > self._bytes_counted
+        return has_synced or not self._sync.is_under_way
 
     def _flush(self) -> None:
         """Hand what waits to the system, and have it synced while more is written."""
@@ -290,6 +296,7 @@ class Spool:
 
     def _finish(self) -> None:
         """The last groups, then the end. Runs once, when nothing can be appended any more."""
+        self._attempt(self._flush)  # What is written survives, also when the disk never syncs again.
         self._attempt(self._flush_all)
         while self._error is not None and time.monotonic() < self._patience_until:
             time.sleep(min(0.1, self._interval_s))

@@ -26,6 +26,7 @@ class FakeBackend:
         self.heartbeats: list[Heartbeat] = []
         self.open: list[Exchange] = []
         """WebSockets as they were told of while they went on."""
+        self.open_status = 200
         self.tokens: list[str] = []
         self.changed = threading.Condition()
         self.refuse: Callable[[list[Exchange]], tuple[int, str] | None] = lambda _exchanges: None
@@ -125,7 +126,7 @@ class FakeBackend:
         with self.changed:
             self.open += decode_exchanges(zstandard.decompress(body))
             self.changed.notify_all()
-        _reply(request, 200, b'{"stored": 0, "duplicates": 0, "rejected": []}')
+        _reply(request, self.open_status, b'{"stored": 0, "duplicates": 0, "rejected": []}')
 
     def _take_live(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         raw = msgspec.msgpack.decode(zstandard.decompress(body), type=list[msgspec.Raw])

@@ -187,6 +187,17 @@ def test_a_websocket_of_which_no_more_is_kept_is_not_told_of_again(
     assert backend.stored[an_id(1)].response_chunks == [(10, 16), (20, 1_000), (21, 1_000), (22, 1_000)]
 
 
+def test_a_websocket_is_told_of_again_when_the_backend_was_not_well(
+    running: Running, backend: FakeBackend
+) -> None:
+    backend.open_status = 503
+    spool = Spool.open(running.spool / "gateway-0", spool_settings())
+    spool.append(an_opened(1, request_body=b"", request_body_bytes=0))
+    spool.append(a_grown(1, b"all there is", chunks=[(10, 12)], **UPGRADED))
+    backend.wait_for(lambda: len(backend.open) >= 3)
+    spool.close()
+
+
 def test_a_websocket_of_hours_keeps_the_times_by_which_its_calls_are_told_apart(
     running: Running, backend: FakeBackend
 ) -> None:

@@ -280,6 +280,47 @@ def test_what_comes_while_the_disk_syncs_is_written_all_the_same(tmp_path: Path)
     assert payloads(tmp_path) == [a_whole(number) for number in range(3)]
 
 
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_disk_that_works_again_is_trusted_while_records_keep_coming(
+    tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.01)
+    disk = FailingFileSystem()
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    disk.fails = lambda asked, _nth: asked == call
+    assert spool.append(a_whole(0))
+    wait_until(lambda: spool.is_nearly_full)
+    disk.fails = lambda _asked, _nth: False
+    number = 0
+
+    def comes_and_is_trusted() -> bool:
+        nonlocal number
+        number += 1
+        assert spool.append(a_whole(number))
+        return not spool.is_nearly_full
+
+    wait_until(comes_and_is_trusted, 5)
+    spool.close()
+    assert payloads(tmp_path) == [a_whole(each) for each in range(number + 1)]
+
+
+def test_close_writes_though_the_disk_does_not_sync(tmp_path: Path) -> None:
+    disk = _SyncWaits()
+    spool = Spool.open(tmp_path, spool_settings(), disk)
+    disk.may_end.clear()
+    assert spool.append(a_whole(1))
+    wait_until(lambda: len(payloads(tmp_path)) == 1)
+    assert spool.append(a_whole(2))
+    closing = threading.Thread(target=spool.close)
+    closing.start()
+    try:
+        wait_until(lambda: len(payloads(tmp_path)) == 2)
+    finally:
+        disk.may_end.set()
+        closing.join()
+    assert spool.counters[Count.RECORDS_DROPPED] == 0
+
+
 def test_without_a_thread_for_it_a_sync_is_done_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +452,8 @@ def test_counters_go_on_through_all_lives_of_the_writer(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_neither_writes_nor_holds_the_lock(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path, spool_settings())
+    assert spool.append(a_whole(1))
+    assert spool.wait_until_synced(5)
     told, tell = os.pipe()
     stay, leave = os.pipe()
     child = os.fork()
@@ -424,7 +467,7 @@ def test_a_forked_child_neither_writes_nor_holds_the_lock(tmp_path: Path) -> Non
         assert os.read(told, 1) == b"n"
         spool.close()
         Spool.open(tmp_path, spool_settings()).close()
-        assert payloads(tmp_path) == []
+        assert payloads(tmp_path) == [a_whole(1)]
     finally:
         os.close(leave)
         os.waitpid(child, 0)
