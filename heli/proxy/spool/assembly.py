@@ -1,6 +1,7 @@
 """Puts the pieces of a call together again: what was known when it opened, what came, how it ended."""
 
-from collections.abc import Iterable
+import struct
+from array import array
 
 import msgspec
 
@@ -23,40 +24,47 @@ END_UNREADABLE = "how the call ended is unknown: another release of heli wrote i
 MAX_SOCKET_TIMES = 65_536
 """Of a WebSocket: the gateway tells of new bytes five times a second at least, so for hours."""
 SWITCHING_PROTOCOLS = 101
+_ARRAY_32 = struct.Struct(">BI")
+"""How msgpack begins a list: its kind and its length."""
+
+_encoder = msgspec.msgpack.Encoder()
 
 
 class _Growth:
-    """What the pieces of one direction add up to."""
+    """What the pieces of one direction add up to. A WebSocket of hours has many of them."""
 
     def __init__(self, body: bytes, chunks: ChunkTimes) -> None:
-        self.pieces = [body]
-        self.chunks: ChunkTimes = []
+        self.body = bytearray(body)
+        self._times = array("q")
+        """When each chunk came and how long it was, in turns."""
         self.add(b"", chunks)
 
     def add(self, data: bytes, chunks: ChunkTimes) -> None:
-        self.pieces.append(data)
-        self.chunks += chunks
+        self.body += data
+        for chunk in chunks:
+            self._times.extend(chunk)
         self._bound(MAX_SOCKET_TIMES)
 
-    def times(self, *, is_websocket: bool) -> ChunkTimes:
-        """A WebSocket of hours carries many calls, which are told apart by these."""
+    def times(self, *, is_websocket: bool) -> msgspec.Raw:
+        """The chunk times, encoded. A WebSocket of hours carries many calls, which are told apart by these.
+
+        As a list of pairs they would take thirty times the memory.
+        """
         self._bound(MAX_SOCKET_TIMES if is_websocket else MAX_CHUNK_TIMES)
-        return self.chunks
+        packed = bytearray(_ARRAY_32.pack(0xDD, len(self._times) // 2))
+        for pair in zip(self._times[::2], self._times[1::2], strict=True):
+            _encoder.encode_into(pair, packed, -1)
+        return msgspec.Raw(packed)
 
     def _bound(self, most: int) -> None:
-        if len(self.chunks) > most:
-            when, _ = self.chunks[most - 1]
-            rest = sum(size for _, size in self.chunks[most - 1 :])
-            self.chunks[most - 1 :] = [(when, rest)]
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.pieces)
+        last = 2 * most - 1
+        if len(self._times) > last + 1:
+            self._times[last:] = array("q", [sum(self._times[last::2])])
 
     @property
     def wire_bytes(self) -> int:
         """How many bytes crossed the wire, which is more than was kept when the body was cut."""
-        return max(sum(map(len, self.pieces)), sum(size for _, size in self.chunks))
+        return max(len(self.body), sum(self._times[1::2]))
 
 
 class Assembly:
@@ -70,16 +78,15 @@ class Assembly:
         self._headers: Headers = opened.response_headers
         self._first_byte_us = opened.first_byte_us
 
-    def grow(self, pieces: Iterable[Grown]) -> None:
-        for piece in pieces:
-            growth = self._request if piece.direction == Direction.REQUEST else self._response
-            growth.add(piece.data, piece.chunks)
-            if piece.response_headers is not None:
-                self._headers = piece.response_headers
-            if piece.response_status is not None:
-                self._status = piece.response_status
-            if piece.first_byte_us is not None:
-                self._first_byte_us = piece.first_byte_us
+    def grow(self, piece: Grown) -> None:
+        growth = self._request if piece.direction == Direction.REQUEST else self._response
+        growth.add(piece.data, piece.chunks)
+        if piece.response_headers is not None:
+            self._headers = piece.response_headers
+        if piece.response_status is not None:
+            self._status = piece.response_status
+        if piece.first_byte_us is not None:
+            self._first_byte_us = piece.first_byte_us
 
     def reaches(self, closed: Exchange) -> bool:
         """Whether, with what the end brings, every byte that crossed the wire is accounted for."""
@@ -92,12 +99,21 @@ class Assembly:
             )
         )
 
-    def close(self, closed: Exchange, *, has_hole: bool) -> Exchange:
-        """The call as its end tells it. Behind a missing piece nothing is kept of the bodies."""
+    @property
+    def is_answered(self) -> bool:
+        return self._status is not None
+
+    @property
+    def is_websocket(self) -> bool:
+        """The beginning may have been written down before the connection was upgraded."""
+        return self._opened.is_websocket or self._status == SWITCHING_PROTOCOLS
+
+    def close(self, closed: Exchange, *, has_hole: bool) -> msgspec.Raw:
+        """The exchange, encoded, as its end tells it. Nothing is kept of bodies behind a missing piece."""
         if not has_hole:
             self._request.add(closed.request_body, closed.request_chunks)
             self._response.add(closed.response_body, closed.response_chunks)
-        return msgspec.structs.replace(
+        return _encode(
             closed,
             request_body=self._request.body,
             request_chunks=self._request.times(is_websocket=closed.is_websocket),
@@ -106,11 +122,10 @@ class Assembly:
             bodies_dropped=closed.bodies_dropped or has_hole,
         )
 
-    def interrupt(self, error: str, *, has_hole: bool) -> Exchange:
-        """The call as it stands, when nobody told its end."""
-        # The beginning may have been written down before the connection was upgraded.
-        is_websocket = self._opened.is_websocket or self._status == SWITCHING_PROTOCOLS
-        return msgspec.structs.replace(
+    def interrupt(self, error: str, *, has_hole: bool) -> msgspec.Raw:
+        """The exchange, encoded, as it stands, when nobody told its end."""
+        is_websocket = self.is_websocket
+        return _encode(
             self._opened,
             outcome=Outcome.INTERRUPTED,
             error=error,
@@ -129,9 +144,9 @@ class Assembly:
         )
 
 
-def close_alone(closed: Exchange) -> Exchange:
-    """The end of a call whose beginning is lost: its heads are whole, its bodies are not."""
-    return msgspec.structs.replace(
+def close_alone(closed: Exchange) -> msgspec.Raw:
+    """The end, encoded, of a call whose beginning is lost: its heads are whole, its bodies are not."""
+    return _encode(
         closed,
         request_body=b"",
         request_chunks=[],
@@ -139,3 +154,7 @@ def close_alone(closed: Exchange) -> Exchange:
         response_chunks=[],
         bodies_dropped=True,
     )
+
+
+def _encode(exchange: Exchange, **changes: object) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(msgspec.structs.replace(exchange, **changes)))

@@ -10,7 +10,7 @@ type Place = tuple[int, int, int]
 class OpenCall:
     """Where the pieces of a call in flight lie."""
 
-    __slots__ = ("due", "incarnation", "is_socket", "places", "told")
+    __slots__ = ("_is_in_order", "due", "incarnation", "is_socket", "places", "told")
 
     def __init__(self, incarnation: bytes) -> None:
         self.incarnation = incarnation
@@ -22,6 +22,11 @@ class OpenCall:
         """How many `places` there were when that was done last."""
         self.places = array("Q")
         """`sequence, segment, offset` of each piece, in a row."""
+        self._is_in_order = True
+
+    def add(self, place: Place) -> None:
+        self._is_in_order &= not self.places or place[0] > self.places[-3]
+        self.places.extend(place)
 
     def __iter__(self) -> Iterator[Place]:
         return self.since(0)
@@ -30,6 +35,17 @@ class OpenCall:
         """Those that came when there were `start` places."""
         places = self.places
         return ((places[at], places[at + 1], places[at + 2]) for at in range(start, len(places), 3))
+
+    def offsets_in(self, segment: int) -> list[int]:
+        """Of the pieces that lie in one segment."""
+        places = self.places
+        return [
+            offset for number, offset in zip(places[1::3], places[2::3], strict=True) if number == segment
+        ]
+
+    def in_order(self) -> Iterator[Place]:
+        """By sequence. What was written twice may have come out of order."""
+        return iter(self) if self._is_in_order else iter(sorted(self))
 
     @property
     def first_sequence(self) -> int:

@@ -14,14 +14,12 @@ from heli.proxy.spool.open_call import OpenCall, Place
 from heli.proxy.spool.pieces import PieceReader
 from heli.proxy.spool.segments import Segment
 from heli.proxy.spool.sequences import Sequences
-from heli.schema.exchange import Closed, Exchange, Grown, Opened, Record, decode_record
+from heli.schema.exchange import Closed, Grown, Opened, Record, decode_record
 
 INTERRUPTED_OFFSET = 2**62
 """Calls that were interrupted end, in the order of positions, behind the last frame of their writer."""
 _NOWHERE = 0
 """The offset of a piece that was lost: the header of the segment is there, and no frame."""
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Finished(NamedTuple):
@@ -142,11 +140,11 @@ class Reassembler:
             is_first, call.due = not call.due, now + pause_s
             if is_first or not self._has_more(call):
                 continue
-            exchange = self._so_far(call)
-            if exchange is not None and exchange.response_status is not None:
-                call.is_socket = exchange.is_websocket
+            assembly = self._so_far(call)
+            if assembly is not None and assembly.is_answered:
+                call.is_socket = assembly.is_websocket
                 if call.is_socket:
-                    yield msgspec.Raw(_encode(exchange))
+                    yield assembly.interrupt("", has_hole=False)
                     call.told = len(call.places)
 
     def _has_more(self, call: OpenCall) -> bool:
@@ -160,17 +158,15 @@ class Reassembler:
         call.told = len(call.places)
         return False
 
-    def _so_far(self, call: OpenCall) -> Exchange | None:
+    def _so_far(self, call: OpenCall) -> Assembly | None:
         """The call as it stands; `None` when a piece is missing."""
         gap = self._gap_in(call, call.last_sequence, only_losses=True)
         assembly, has_hole = self._assemble(call) if gap is None else (None, True)
-        return None if assembly is None or has_hole else assembly.interrupt("", has_hole=False)
+        return None if has_hole else assembly
 
     def pieces_in(self, number: int) -> list[int]:
         """The offsets, ascending, of the pieces of calls in flight in a segment."""
-        return sorted(
-            offset for call in self._calls.values() for _, segment, offset in call if segment == number
-        )
+        return sorted(offset for call in self._calls.values() for offset in call.offsets_in(number))
 
     def move(self, number: int, offsets: dict[int, int]) -> None:
         """The segment was replaced by one where the pieces lie elsewhere: `{old offset: new offset}`.
@@ -184,7 +180,7 @@ class Reassembler:
 
     def _add(self, id: bytes, segment: Segment, frame: Frame) -> None:
         call = self._calls.setdefault(id, OpenCall(segment.incarnation))
-        call.places.extend((frame.sequence, segment.number, frame.offset))
+        call.add((frame.sequence, segment.number, frame.offset))
         self.held[segment.number] += 1
 
     def _pop(self, id: bytes, position: Position) -> OpenCall | None:
@@ -207,11 +203,11 @@ class Reassembler:
             return self._interrupt(id, call, position, END_UNREADABLE) if call else None
         assembly, has_hole = self._assemble(call) if call else (None, True)
         if assembly is None or call is None:
-            return _finish(close_alone(closed.exchange), position)
+            return Finished(id, close_alone(closed.exchange), position)
         gap = self._gap_in(call, frame.sequence, only_losses=False)
         if gap is not None and not assembly.reaches(closed.exchange):
             assembly, has_hole = self._assemble(call, gap)[0] or assembly, True
-        return _finish(assembly.close(closed.exchange, has_hole=has_hole), position)
+        return Finished(id, assembly.close(closed.exchange, has_hole=has_hole), position)
 
     def _interrupt(self, id: bytes, call: OpenCall, position: Position, error: str) -> Finished | None:
         gap = self._gap_in(call, call.last_sequence, only_losses=True)
@@ -220,7 +216,7 @@ class Reassembler:
             self.unreadable += 1
             return None
         is_cut = has_hole or gap is not None or error != INTERRUPTED
-        return _finish(assembly.interrupt(error, has_hole=is_cut), position)
+        return Finished(id, assembly.interrupt(error, has_hole=is_cut), position)
 
     def _decode(self, frame: Frame) -> Record | None:
         """What a frame says; `None`, and counted, when only another release can tell."""
@@ -241,28 +237,21 @@ class Reassembler:
 
         `None` when the first one, with the head of the request, is missing.
         """
-        records: list[Record] = []
-        is_cut = False
-        for place in sorted(call):
+        assembly: Assembly | None = None
+        for place in call.in_order():
             if until is not None and place[0] > until:
                 break
             record = self._read(place)
-            if record is None:
-                is_cut = True
-                break
-            records.append(record)
-        if not records or not isinstance(records[0], Opened):
-            return None, True
-        assembly = Assembly(records[0].exchange)
-        assembly.grow(record for record in records if isinstance(record, Grown))
-        return assembly, is_cut
+            if assembly is None and isinstance(record, Opened):
+                assembly = Assembly(record.exchange)
+            elif assembly is None or record is None:
+                return assembly, True
+            elif isinstance(record, Grown):
+                assembly.grow(record)
+        return assembly, assembly is None
 
     def _read(self, place: Place) -> Record | None:
         """The piece that lies there; `None` when it cannot be read any more."""
         sequence, number, offset = place
         frame = self._pieces.read(number, offset)
         return self._decode(frame) if frame is not None and frame.sequence == sequence else None
-
-
-def _finish(exchange: Exchange, position: Position) -> Finished:
-    return Finished(exchange.id, msgspec.Raw(_encode(exchange)), position)

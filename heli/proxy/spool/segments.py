@@ -10,6 +10,7 @@ import secrets
 import struct
 import time
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from heli.proxy.spool.frames import SALT_BYTES, FrameScanner
 SUFFIX = ".seg"
 DRAFT_SUFFIX = ".draft"
 """Of a file that is to replace a segment."""
+_NAMES_KNOWN = 1024
+"""Folders are listed many times a second, and a call of an hour may hold hundreds of segments."""
 FORMAT_VERSION = 1
 INCARNATION_BYTES = 8
 _MAGIC = b"heli-seg"
@@ -43,9 +46,12 @@ def new_incarnation() -> bytes:
 
 def list_segments(folder: Path) -> list[Segment]:
     """The segments of a worker's folder, oldest first; other files are none of them."""
-    found = [
-        _parse_name(entry) for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.is_file()
-    ]
+    with os.scandir(folder) as entries:
+        found = [
+            _parse(entry.path, entry.name)
+            for entry in entries
+            if entry.name.endswith(SUFFIX) and entry.is_file()
+        ]
     return sorted(segment for segment in found if segment is not None)
 
 
@@ -55,10 +61,11 @@ def remove_drafts(folder: Path, disk: FileSystem) -> None:
         disk.unlink(draft)
 
 
-def _parse_name(entry: os.DirEntry[str]) -> Segment | None:
+@lru_cache(_NAMES_KNOWN)
+def _parse(path: str, name: str) -> Segment | None:
     try:
-        number, incarnation, salt = entry.name.removesuffix(SUFFIX).split("-")
-        parsed = Segment(int(number), bytes.fromhex(incarnation), bytes.fromhex(salt), Path(entry.path))
+        number, incarnation, salt = name.removesuffix(SUFFIX).split("-")
+        parsed = Segment(int(number), bytes.fromhex(incarnation), bytes.fromhex(salt), Path(path))
     except ValueError:
         return None
     is_ours = len(parsed.salt) == SALT_BYTES and len(parsed.incarnation) == INCARNATION_BYTES

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from spool_helpers import (
     FailingFileSystem,
@@ -29,7 +30,15 @@ from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.sending import Verdict, read_answer
 from heli.proxy.spool.sequences import Sequences
 from heli.proxy.spool.writer import Spool
-from heli.schema.exchange import MAX_CHUNK_TIMES, Direction, Grown, Reach, decode_exchanges, encode_exchanges
+from heli.schema.exchange import (
+    MAX_CHUNK_TIMES,
+    Direction,
+    Exchange,
+    Grown,
+    Reach,
+    decode_exchanges,
+    encode_exchanges,
+)
 
 
 def test_no_crash_point_is_armed_when_the_variable_is_unset() -> None:
@@ -90,12 +99,16 @@ def test_what_was_deleted_between_old_records_is_no_loss() -> None:
     assert sequences.first_gap(3, 12, only_losses=False) == 4
 
 
+def _decoded(encoded: msgspec.Raw) -> Exchange:
+    return msgspec.msgpack.decode(encoded, type=Exchange)
+
+
 def test_chunk_times_are_bounded_and_add_up() -> None:
     assembly = Assembly(an_exchange(1, response_body=b"", response_chunks=[]))
     for number in range(MAX_CHUNK_TIMES + 500):
         piece = Grown(id=b"", direction=Direction.RESPONSE, data=b"ab", chunks=[(number, 2)])
-        assembly.grow([piece])
-    call = assembly.interrupt("gone", has_hole=False)
+        assembly.grow(piece)
+    call = _decoded(assembly.interrupt("gone", has_hole=False))
     assert len(call.response_chunks) == MAX_CHUNK_TIMES
     assert (
         sum(size for _, size in call.response_chunks) == call.response_body_bytes == len(call.response_body)
@@ -106,10 +119,10 @@ def test_chunk_times_are_bounded_and_add_up() -> None:
 def test_an_interrupted_call_got_as_far_as_anybody_saw(known: Reach | None) -> None:
     opened = an_exchange(1, response_status=None, reach=known)
     unanswered, answered = Assembly(opened), Assembly(opened)
-    answered.grow([Grown(id=b"", direction=Direction.RESPONSE, data=b"", chunks=[], response_status=200)])
+    answered.grow(Grown(id=b"", direction=Direction.RESPONSE, data=b"", chunks=[], response_status=200))
 
-    assert unanswered.interrupt("gone", has_hole=False).reach is known
-    assert answered.interrupt("gone", has_hole=False).reach is Reach.ANSWERED
+    assert _decoded(unanswered.interrupt("gone", has_hole=False)).reach is known
+    assert _decoded(answered.interrupt("gone", has_hole=False)).reach is Reach.ANSWERED
 
 
 def test_a_batch_is_named_by_what_it_holds(tmp_path: Path) -> None:
