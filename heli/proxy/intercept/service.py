@@ -12,6 +12,7 @@ import socket
 import sys
 
 from heli.proxy.gateway.ports import bind
+from heli.proxy.large_blocks import keep_large_blocks_apart
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.settings import Loaded
 
@@ -22,6 +23,7 @@ def run_intercept(loaded: Loaded) -> int:
     """Serve until SIGTERM or SIGINT. Returns an exit code."""
     # mitmproxy tells of heads that it could not read, with whatever stands in them.
     logging.getLogger("mitmproxy").setLevel(logging.CRITICAL)
+    keep_large_blocks_apart()
     try:
         with bind(loaded.settings.host, loaded.settings.ports.intercept, is_shared=False) as sock:
             sock.listen(BACKLOG)

@@ -13,6 +13,7 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
+from heli.proxy.large_blocks import keep_large_blocks_apart
 from heli.proxy.parent_death import die_with_parent
 from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.batches import Batch, compress_list
@@ -201,6 +202,7 @@ def run_shipper(loaded: Loaded) -> int:
     stop = Stop()
     stop.on_signals(_STOP_PATIENCE_S)
     os.nice(_NICENESS)
+    keep_large_blocks_apart()
     paths, backend = loaded.paths, loaded.settings.backend
     spool = make_private(paths.spool)
     lock = take_lock_patiently(spool, stop)
