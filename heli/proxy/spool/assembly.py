@@ -48,7 +48,7 @@ class _Growth:
     def times(self, *, is_websocket: bool) -> msgspec.Raw:
         """The chunk times, encoded. A WebSocket of hours carries many calls, which are told apart by these.
 
-        As a list of pairs they would take thirty times the memory.
+        As a list of pairs they would take ten times the memory.
         """
         self._bound(MAX_SOCKET_TIMES if is_websocket else MAX_CHUNK_TIMES)
         packed = bytearray(_ARRAY_32.pack(0xDD, len(self._times) // 2))

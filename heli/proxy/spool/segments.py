@@ -21,8 +21,8 @@ from heli.proxy.spool.frames import SALT_BYTES, FrameScanner
 SUFFIX = ".seg"
 DRAFT_SUFFIX = ".draft"
 """Of a file that is to replace a segment."""
-_NAMES_KNOWN = 1024
-"""Folders are listed many times a second, and a call of an hour may hold hundreds of segments."""
+_NAMES_KNOWN = 8192
+"""Folders are listed many times a second, and a call of an hour may hold hundreds of segments. A few MB."""
 FORMAT_VERSION = 1
 INCARNATION_BYTES = 8
 _MAGIC = b"heli-seg"

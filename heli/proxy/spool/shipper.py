@@ -10,7 +10,6 @@ import os
 import random
 import sys
 import time
-from http import HTTPStatus
 from pathlib import Path
 
 from heli.proxy.large_blocks import keep_large_blocks_apart
@@ -23,7 +22,7 @@ from heli.proxy.spool.heartbeat import HeartbeatSender
 from heli.proxy.spool.live import LiveRelay
 from heli.proxy.spool.lock import take_lock_patiently
 from heli.proxy.spool.seldom import Seldom
-from heli.proxy.spool.sending import Answer, BackendConnection, Verdict, send_batch
+from heli.proxy.spool.sending import Answer, BackendConnection, Verdict, read_answer, send_batch
 from heli.proxy.spool.stopping import Stop
 from heli.schema.errors import ExitCode, HeliError
 from heli.schema.paths import make_private, read_or_make_secret
@@ -44,6 +43,7 @@ _NICENESS = 10
 log = logging.getLogger("heli.shipper")
 
 
+_OPEN_PATH = "/v1/ingest/open"
 _SOCKET_LOOK_S = 1.0
 _SOCKET_PAUSE_S = 10.0
 """How often the responses that have ended on a WebSocket are told of while it goes on."""
@@ -107,8 +107,8 @@ class Shipper:
                 for exchange in backlog.open_sockets(began, self._socket_pause_s):
                     if self._stop:
                         return
-                    status, _ = self._connection.post("/v1/ingest/open", compress_list([exchange]), {})
-                    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    answer = read_answer(*self._connection.post(_OPEN_PATH, compress_list([exchange]), {}))
+                    if answer.verdict in {Verdict.LATER, Verdict.OPERATOR}:
                         break
             except http.client.HTTPException as error:
                 log.debug("an open WebSocket was not told of: %s", error)

@@ -3,7 +3,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -284,7 +284,7 @@ def test_what_comes_while_the_disk_syncs_is_written_all_the_same(tmp_path: Path)
 def test_a_disk_that_works_again_is_trusted_while_records_keep_coming(
     tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.01)
+    monkeypatch.setattr("heli.proxy.spool.writer._RETRY_S", 0.1)
     disk = FailingFileSystem()
     spool = Spool.open(tmp_path, spool_settings(), disk)
     disk.fails = lambda asked, _nth: asked == call
@@ -304,21 +304,41 @@ def test_a_disk_that_works_again_is_trusted_while_records_keep_coming(
     assert payloads(tmp_path) == [a_whole(each) for each in range(number + 1)]
 
 
-def test_close_writes_though_the_disk_does_not_sync(tmp_path: Path) -> None:
-    disk = _SyncWaits()
+class _WriteWaits(_SyncWaits):
+    """Nor from a write, until that may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = threading.Event()
+        self.may_write.set()
+        self.is_asked = threading.Event()
+
+    def write(self, descriptor: int, pieces: Sequence[bytes]) -> int:
+        self.is_asked.set()
+        assert self.may_write.wait(20)
+        return super().write(descriptor, pieces)
+
+
+def test_close_writes_what_came_last_though_the_disk_does_not_sync(tmp_path: Path) -> None:
+    disk = _WriteWaits()
     spool = Spool.open(tmp_path, spool_settings(), disk)
+    disk.is_asked.clear()
+    disk.may_write.clear()
     disk.may_end.clear()
     assert spool.append(a_whole(1))
-    wait_until(lambda: len(payloads(tmp_path)) == 1)
+    assert disk.is_asked.wait(20)
     assert spool.append(a_whole(2))
     closing = threading.Thread(target=spool.close)
     closing.start()
     try:
-        wait_until(lambda: len(payloads(tmp_path)) == 2)
+        wait_until(lambda: not spool.append(a_whole(3)))
+        disk.may_write.set()
+        wait_until(lambda: len(payloads(tmp_path)) >= 2)
     finally:
+        disk.may_write.set()
         disk.may_end.set()
         closing.join()
-    assert spool.counters[Count.RECORDS_DROPPED] == 0
+    assert payloads(tmp_path)[:2] == [a_whole(1), a_whole(2)]
 
 
 def test_without_a_thread_for_it_a_sync_is_done_at_once(
