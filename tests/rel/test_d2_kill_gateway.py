@@ -29,6 +29,8 @@ from tests.standin import StandIn
 
 KILLS = sized(10, 100)
 KILLS_WHILE_STALLED = sized(4, 30)
+SEGMENT_BYTES = 100_000
+"""Which is less than is written while the disk does not sync, so that segments end meanwhile."""
 RATE = 50
 GRACE_S = 0.1
 BACK_WITHIN_S = 2.0
@@ -128,7 +130,7 @@ def test_kill_9_while_the_disk_does_not_sync_loses_nothing_that_was_over(
         finally:
             stall.unlink()
 
-    environ = stalling_environ(tmp_path)
+    environ = stalling_environ(tmp_path) | {"HELI_SPOOL__SEGMENT_BYTES": str(SEGMENT_BYTES)}
     _kill_again_and_again(standin, tmp_path, chance, [kill] * KILLS_WHILE_STALLED, environ)
 
 

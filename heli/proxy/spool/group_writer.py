@@ -18,6 +18,8 @@ _FRAMES_PER_WRITE = 500
 """Two pieces each, and the system takes 1024."""
 _BYTES_PER_WRITE = 8 * 1024 * 1024
 _BYTES_PER_SYNC = 8 * 1024 * 1024
+_SEALED_AT_MOST = 4
+"""So many full segments may wait for their sync; then writing waits for the disk."""
 HELD_BYTES = 4 * 1024 * 1024
 """How much of what is written stays in memory, to be written again if its sync fails."""
 
@@ -26,16 +28,26 @@ class Sync:
     """A sync under way, which may run in a thread of its own while the writer goes on writing."""
 
     def __init__(
-        self, disk: FileSystem, descriptors: list[int], records: int, sealed: int, life: int
+        self,
+        disk: FileSystem,
+        folder: Path,
+        descriptors: list[int],
+        records: int,
+        sealed: int,
+        unnamed: int,
+        life: int,
     ) -> None:
         self.records = records
         """How many records, counted from the oldest that is not synced, it brings to the disk."""
         self.sealed = sealed
         """How many of the first descriptors nobody writes to any more."""
+        self.unnamed = unnamed
+        """How many names of segments it brings to the disk."""
         self.life = life
         self.error: Exception | None = None
         self._done = threading.Event()
         self._disk = disk
+        self._folder = folder
         self._descriptors = descriptors
 
     @property
@@ -51,6 +63,8 @@ class Sync:
         try:
             for descriptor in self._descriptors:
                 self._disk.fdatasync(descriptor)
+            if self.unnamed:
+                self._disk.sync_folder(self._folder)
         except Exception as error:  # noqa: BLE001 - what is not known to be on disk is not
             self.error = error
         else:
@@ -92,6 +106,8 @@ class GroupWriter:
         self._descriptor = -1
         self._sealed: list[int] = []
         """Descriptors of full segments that wait for their sync."""
+        self._unnamed = 0
+        """Segments that were made and whose names wait for their sync."""
         self._life = 0
         """Counts how often the segments at hand were given up."""
         self._size = 0
@@ -113,14 +129,19 @@ class GroupWriter:
     def prepare(self) -> None:
         """Have a segment to write to, which also tells readers that earlier incarnations have ended."""
         if self._segment is None:
-            numbers = [segment.number for segment in list_segments(self._folder)]
-            self._last_number = max(
-                [self._last_number, read_ledger(self._folder).acknowledged.segment, *numbers]
-            )
-            number = self._last_number + 1
-            self._segment, self._descriptor = make_segment(self._folder, number, self.incarnation, self._disk)
-            self._last_number = number
-            self._size = HEADER_BYTES
+            self._make_segment(is_synced=True)
+
+    def _make_segment(self, *, is_synced: bool) -> None:
+        """Begin the next one. Its header and name can wait for the sync of what is first written to it."""
+        numbers = [segment.number for segment in list_segments(self._folder)]
+        self._last_number = max([self._last_number, read_ledger(self._folder).acknowledged.segment, *numbers])
+        number = self._last_number + 1
+        self._segment, self._descriptor = make_segment(
+            self._folder, number, self.incarnation, self._disk, is_synced=is_synced
+        )
+        self._unnamed += not is_synced
+        self._last_number = number
+        self._size = HEADER_BYTES
 
     def flush(self) -> None:
         """Bring everything that was added to the disk. Raises `OSError` when the disk does not do it."""
@@ -146,7 +167,8 @@ class GroupWriter:
         if not self._unsynced:
             return None
         descriptors = [*self._sealed, *([self._descriptor] if self._segment is not None else [])]
-        return Sync(self._disk, descriptors, len(self._unsynced), len(self._sealed), self._life)
+        records, sealed = len(self._unsynced), len(self._sealed)
+        return Sync(self._disk, self._folder, descriptors, records, sealed, self._unnamed, self._life)
 
     def end_sync(self, sync: Sync) -> None:
         """Take in how a sync went. Raises its error; nobody knows then what is on disk, so that what is
@@ -162,6 +184,7 @@ class GroupWriter:
             if record is not None:
                 self.held_bytes -= size
         self.records_synced += sync.records
+        self._unnamed -= sync.unnamed
         done, self._sealed = self._sealed[: sync.sealed], self._sealed[sync.sealed :]
         self._close_forgotten(done)
 
@@ -248,7 +271,7 @@ class GroupWriter:
         else:
             self._close_forgotten([self._descriptor])
         reach("spool.segment_sealed")
-        self.prepare()
+        self._make_segment(is_synced=len(self._sealed) >= _SEALED_AT_MOST)
 
     def _abandon(self) -> None:
         """Give the segments at hand up; what is in memory is written again, elsewhere."""
@@ -262,6 +285,7 @@ class GroupWriter:
                 self.bytes_lost += size
                 self.records_lost += 1
         self.held_bytes = 0
+        self._unnamed = 0
         self.close()
 
 

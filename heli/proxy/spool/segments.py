@@ -72,8 +72,10 @@ def _parse(path: str, name: str) -> Segment | None:
     return parsed if is_ours else None
 
 
-def make_segment(folder: Path, number: int, incarnation: bytes, disk: FileSystem) -> tuple[Segment, int]:
-    """A new segment, on disk with its name, and a descriptor that appends to it."""
+def make_segment(
+    folder: Path, number: int, incarnation: bytes, disk: FileSystem, *, is_synced: bool = True
+) -> tuple[Segment, int]:
+    """A new segment and a descriptor that appends to it; on disk with its name, unless that can wait."""
     salt = secrets.token_bytes(SALT_BYTES)
     file = folder / f"{number:012d}-{incarnation.hex()}-{salt.hex()}{SUFFIX}"
     descriptor = disk.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
@@ -81,9 +83,10 @@ def make_segment(folder: Path, number: int, incarnation: bytes, disk: FileSystem
         reach("spool.segment_made")
         write_header(descriptor, incarnation, salt, disk)
         reach("spool.header_written")
-        disk.fdatasync(descriptor)
-        disk.sync_folder(folder)
-        reach("spool.segment_synced")
+        if is_synced:
+            disk.fdatasync(descriptor)
+            disk.sync_folder(folder)
+            reach("spool.segment_synced")
     except OSError:
         disk.close(descriptor)
         disk.unlink(file)

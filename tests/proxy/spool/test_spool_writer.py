@@ -263,10 +263,11 @@ class _SyncWaits(FailingFileSystem):
         super().fdatasync(descriptor)
 
 
-def test_what_comes_while_the_disk_syncs_is_written_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("segment_bytes", [1 << 20, 400])
+def test_what_comes_while_the_disk_syncs_is_written_all_the_same(tmp_path: Path, segment_bytes: int) -> None:
     """And so survives a `kill -9`, however slow the disk is."""
     disk = _SyncWaits()
-    spool = Spool.open(tmp_path, spool_settings(), disk)
+    spool = Spool.open(tmp_path, spool_settings(segment_bytes=segment_bytes), disk)
     disk.may_end.clear()
     try:
         for number in range(3):
@@ -302,6 +303,24 @@ def test_a_disk_that_works_again_is_trusted_while_records_keep_coming(
     wait_until(comes_and_is_trusted, 5)
     spool.close()
     assert payloads(tmp_path) == [a_whole(each) for each in range(number + 1)]
+
+
+def test_of_segments_that_wait_for_the_disk_there_are_not_many(tmp_path: Path) -> None:
+    disk = _SyncWaits()
+    spool = Spool.open(tmp_path, spool_settings(segment_bytes=400), disk)
+    disk.may_end.clear()
+    try:
+        for number in range(20):
+            assert spool.append(a_whole(number))
+        wait_until(lambda: len(list_segments(tmp_path)) == 5)
+        assert len(payloads(tmp_path)) < 20
+        assert not spool.wait_until_synced(0.1)
+        assert len(list_segments(tmp_path)) == 5
+    finally:
+        disk.may_end.set()
+    assert spool.wait_until_synced(5)
+    spool.close()
+    assert payloads(tmp_path) == [a_whole(number) for number in range(20)]
 
 
 class _WriteWaits(_SyncWaits):
