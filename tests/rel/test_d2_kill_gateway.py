@@ -29,7 +29,7 @@ from tests.standin import StandIn
 
 KILLS = sized(10, 100)
 KILLS_WHILE_STALLED = sized(4, 30)
-SEGMENT_BYTES = 100_000
+SEGMENT_BYTES = 200_000
 """Which is less than is written while the disk does not sync, so that segments end meanwhile."""
 RATE = 50
 GRACE_S = 0.1
