@@ -19,7 +19,7 @@ _FRAMES_PER_WRITE = 500
 _BYTES_PER_WRITE = 8 * 1024 * 1024
 _BYTES_PER_SYNC = 8 * 1024 * 1024
 _SEALED_AT_MOST = 4
-"""So many full segments may wait for their sync; then writing waits for the disk."""
+"""So many full segments may wait for their sync; then the next one waits for its own."""
 HELD_BYTES = 4 * 1024 * 1024
 """How much of what is written stays in memory, to be written again if its sync fails."""
 
@@ -133,14 +133,15 @@ class GroupWriter:
 
     def _make_segment(self, *, is_synced: bool) -> None:
         """Begin the next one. Its header and name can wait for the sync of what is first written to it."""
+        state = read_ledger(self._folder)
+        told = [position.segment for position in (state.acknowledged, state.planned) if position is not None]
         numbers = [segment.number for segment in list_segments(self._folder)]
-        self._last_number = max([self._last_number, read_ledger(self._folder).acknowledged.segment, *numbers])
-        number = self._last_number + 1
+        # Also one that comes to nothing has had its number: a reader may have looked into it already.
+        self._last_number = number = max([self._last_number, *told, *numbers]) + 1
         self._segment, self._descriptor = make_segment(
             self._folder, number, self.incarnation, self._disk, is_synced=is_synced
         )
         self._unnamed += not is_synced
-        self._last_number = number
         self._size = HEADER_BYTES
 
     def flush(self) -> None:

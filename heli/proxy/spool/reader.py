@@ -38,6 +38,8 @@ class FolderReader:
         lock = try_lock(self._folder) if look_for_writer else None
         try:
             self.segments = list_segments(self._folder)
+            if self._current is not None and self._current not in self.segments:
+                self.close()  # Its writer could not finish it, and took it away.
             if lock is not None and self.segments:
                 self._ended_up_to = self.segments[-1].number
         finally:

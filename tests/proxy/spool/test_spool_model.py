@@ -1,5 +1,6 @@
 """Random programs against the spool and a model of it; a power cut forgets what was not synced."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from spool_helpers import a_closed, a_grown, a_whole, an_opened
 
 from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.batches import Batch
-from heli.proxy.spool.group_writer import GroupWriter
+from heli.proxy.spool.group_writer import GroupWriter, Sync
 from heli.proxy.spool.lock import take_lock
 from heli.proxy.spool.segments import list_segments
 from heli.schema.exchange import Exchange, Outcome, decode_exchanges, encode_exchanges
@@ -40,8 +41,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self.folder.mkdir()
         self.disk = ForgetfulFileSystem()
         self.number = 0
-        self.unsynced: list[tuple[int, str]] = []
-        """`(number, what of it)` of each record that was added and not synced."""
+        self.unsynced: list[tuple[int, str, int]] = []
+        """`(number, what of it, length of the body so far)` of each record that was added and not synced."""
+        self.under_way: Sync | None = None
         self.open_now: dict[int, bytes] = {}
         """The calls in flight of this writer with the body so far."""
         self.expected: dict[int, bytes] = {}
@@ -62,6 +64,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.writer = GroupWriter(self.folder, 1500, self.disk)
         self.open_now = {}
         self.unsynced = []
+        self.under_way = None
 
     def end_writer(self) -> None:
         self.writer.close()
@@ -113,11 +116,43 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def add(self, number: int, what: str, record: bytes) -> None:
         self.writer.add([record])
-        self.unsynced.append((number, what))
+        self.unsynced.append((number, what, len(self.bodies[number])))
+
+    @precondition(lambda self: self.under_way is None)
+    @rule(is_run=st.booleans())
+    def a_sync_begins(self, is_run: bool) -> None:
+        """It may be over for the disk before the writer hears of it."""
+        self.write_on([])
+        self.under_way = self.writer.begin_sync()
+        if self.under_way is not None and is_run:
+            self.under_way.run()
+
+    @precondition(lambda self: self.under_way is not None)
+    @rule(sizes=st.lists(st.integers(0, 900), min_size=1, max_size=4))
+    def write_on(self, sizes: list[int]) -> None:
+        """Calls that come while the disk syncs, which may fill segments."""
+        for size in sizes:
+            self.a_short_call(size)
+        with contextlib.suppress(OSError):
+            self.writer.write()
+
+    @precondition(lambda self: self.under_way is not None)
+    @rule()
+    def a_sync_ends(self) -> None:
+        sync, self.under_way = self.under_way, None
+        assert sync is not None
+        if not sync.is_done:
+            sync.run()
+        before = self.writer.records_synced
+        with contextlib.suppress(OSError):
+            self.writer.end_sync(sync)
+        self.take_as_synced(self.writer.records_synced - before)
 
     @rule(failing=st.lists(st.tuples(CALLS, st.integers(0, 2000)), max_size=2))
     def sync(self, failing: list[tuple[str, int]]) -> None:
         """Until it works, which it does at last."""
+        if self.under_way is not None:
+            self.a_sync_ends()
         for call, torn_bytes in failing:
             self.disk.fails_next, self.disk.torn_bytes = call, torn_bytes
             try:
@@ -128,14 +163,15 @@ class SpoolMachine(RuleBasedStateMachine):
         else:
             self.disk.fails_next = None
             self.writer.flush()
-        for number, what in self.unsynced:
+        self.take_as_synced(len(self.unsynced))
+
+    def take_as_synced(self, count: int) -> None:
+        done, self.unsynced = self.unsynced[:count], self.unsynced[count:]
+        for number, what, length in done:
             if what in {"whole", "closed"}:
                 self.expected[number] = self.bodies[number]
             else:
-                self.begun[number] = b""
-        for number in {number for number, _ in self.unsynced} & set(self.begun):
-            self.begun[number] = self.bodies[number]
-        self.unsynced = []
+                self.begun[number] = self.bodies[number][:length]
 
     @rule(call=CALLS, torn_bytes=st.integers(0, 2000))
     def a_call_of_the_disk_will_fail(self, call: str, torn_bytes: int) -> None:

@@ -3,10 +3,11 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from forgetful import ForgetfulFileSystem
 from spool_helpers import (
     FailingFileSystem,
     a_closed,
@@ -19,10 +20,13 @@ from spool_helpers import (
     wait_until,
 )
 
+from heli.proxy.spool.backlog import Backlog
 from heli.proxy.spool.counters import Count, read_counters
+from heli.proxy.spool.file_system import REAL
 from heli.proxy.spool.folder_room import FolderRoom
 from heli.proxy.spool.group_writer import GroupWriter
 from heli.proxy.spool.holes import TOMBSTONE
+from heli.proxy.spool.lock import take_lock
 from heli.proxy.spool.segments import list_segments
 from heli.proxy.spool.writer import QUEUE_BYTES, Spool
 from heli.schema.errors import ConflictError
@@ -321,6 +325,60 @@ def test_of_segments_that_wait_for_the_disk_there_are_not_many(tmp_path: Path) -
     assert spool.wait_until_synced(5)
     spool.close()
     assert payloads(tmp_path) == [a_whole(number) for number in range(20)]
+
+
+def test_segments_begun_during_a_sync_have_their_names_synced_by_the_next(tmp_path: Path) -> None:
+    disk = ForgetfulFileSystem()
+    writer = GroupWriter(tmp_path, 400, disk)
+    writer.add([a_whole(1), a_whole(2)])
+    writer.write()
+    sync = writer.begin_sync()
+    assert sync is not None
+    sync.run()
+    writer.add([a_whole(3), a_whole(4)])
+    writer.write()
+    assert len(list_segments(tmp_path)) == 4
+    writer.end_sync(sync)
+    assert writer.records_synced == 2
+
+    writer.flush()
+    writer.close()
+    disk.cut_power(lambda _size: 0, are_unlinks_kept=True)
+
+    assert payloads(tmp_path) == [a_whole(number) for number in (1, 2, 3, 4)]
+
+
+class _IsLookedAt(FailingFileSystem):
+    """Cannot sync a folder, and meanwhile somebody looks into it."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        super().__init__()
+        self.look = look
+
+    def sync_folder(self, folder: Path) -> None:
+        self.look()
+        raise OSError(errno.EIO, "injected into sync_folder")
+
+
+def test_a_segment_that_came_to_nothing_is_no_other_to_who_looked_into_it(tmp_path: Path) -> None:
+    lock = take_lock(tmp_path)
+    backlog = Backlog(tmp_path)
+    looked_at = GroupWriter(tmp_path, 400, _IsLookedAt(backlog.gather))
+    with pytest.raises(OSError, match="injected"):
+        looked_at.prepare()
+    assert list_segments(tmp_path) == []
+    assert backlog.gather() is None
+
+    looked_at._disk = REAL
+    looked_at.add([a_whole(1), a_whole(2)])
+    looked_at.flush()
+    looked_at.close()
+    os.close(lock)
+
+    batch = backlog.gather()
+    assert batch is not None
+    assert [each.id for each in batch.exchanges] == [an_id(1), an_id(2)]
+    backlog.close()
 
 
 class _WriteWaits(_SyncWaits):
