@@ -26,7 +26,7 @@ _clock: Final = time.perf_counter_ns
 class Side:
     """One body of a call: what has not been recorded yet, and how much there was in all."""
 
-    __slots__ = ("chunk_count", "chunks", "kept", "most", "parts", "recorded", "total")
+    __slots__ = ("chunk_count", "chunks", "counted_us", "kept", "most", "parts", "recorded", "total")
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -38,6 +38,8 @@ class Side:
         self.recorded = 0
         self.total = 0
         self.chunk_count = 0
+        self.counted_us = 0
+        """When bytes that are not kept were recorded last, by their count alone."""
 
     @property
     def pending(self) -> int:
@@ -61,12 +63,12 @@ class Side:
         size = len(data)
         self.total += size
         self.chunk_count += 1
-        if self.chunk_count <= MAX_CHUNK_TIMES or not self.chunks:
+        room = self.most - self.kept
+        if not self.chunks or (room > 0 and self.chunk_count <= MAX_CHUNK_TIMES):
             self.chunks.append((at_us, size))
         else:
             last_us, last_size = self.chunks[-1]
             self.chunks[-1] = (last_us, last_size + size)
-        room = self.most - self.kept
         if room > 0:
             self.parts.append(data[:room])
             self.kept += min(size, room)

@@ -26,6 +26,8 @@ GROW_EVERY_TICKS = 8
 """Calls in flight tell what is new at every so many ticks: five times a second."""
 GROW_BYTES = 256 * 1024
 """Or as soon as so much has gathered."""
+COUNT_EVERY_S = 10
+"""Bytes of which none is kept are told of no more often: there is nothing to tell but their count."""
 
 
 class SpoolWriter(Protocol):
@@ -142,6 +144,11 @@ class Recorder:
         side = capture.side(direction)
         if not side.chunks and not tells_head:
             return
+        if not side.parts and not tells_head:
+            now_us = capture.now_us()
+            if now_us < side.counted_us + COUNT_EVERY_S * 1_000_000:
+                return
+            side.counted_us = now_us
         data, chunks = side.take()
         if self._spool.is_nearly_full:
             self._spool.count_dropped_body(len(data))
